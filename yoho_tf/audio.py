@@ -1,0 +1,615 @@
+"""Audio in: decode by blocks, mix down, resample, plan windows on cells.
+
+Everything here is NumPy; soundfile, soxr and resampy are imported by the
+functions that use them, so that importing this module costs NumPy only.
+
+A waveform is float32 [samples], mono, nominally in -1..1. Decoding and
+resampling hold about one block in memory, whatever the length of the file
+(`resampler="resampy"` needs the whole file). All errors are `AudioError`: one
+line with the file or argument, the rule and what was received.
+"""
+
+import contextlib
+import math
+import os
+import re
+import stat
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+AUDIO_EXTENSIONS = (
+  ".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus",
+  ".w64", ".wav",
+)  # fmt: skip
+RESAMPLERS = ("soxr", "resampy")
+
+_MAX_ABS = 8.0  # above: unscaled integers rather than loud audio
+_MAX_BLOCK_VALUES = 2**20  # decoded at once, samples x channels (4 MiB)
+_UNKNOWN_LENGTH = 2**62  # libsndfile reports 2**63 - 1 for "not stated"
+_MP3_SLACK_SAMPLES = 2 * 1152  # two frames: an MP3's length may be estimated
+_WAV_OPEN_SIZE = 0x7FFF0000  # recorders to a pipe write such a size or more
+
+
+class AudioError(ValueError):
+  """Audio that cannot be used; the message is one line."""
+
+
+class AudioInfo(NamedTuple):
+  """What a file's header says; `num_samples` counts one channel."""
+
+  sample_rate_hz: int
+  num_channels: int
+  num_samples: int
+  duration_seconds: float
+
+
+# --- Files -------------------------------------------------------------------
+
+
+def find_files(
+  paths: Iterable[str | os.PathLike],
+) -> tuple[list[Path], list[AudioError]]:
+  """Expands files and folders to a list of files.
+
+  A file is kept as given, whatever its extension. A folder is walked with its
+  subfolders, in sorted order, for AUDIO_EXTENSIONS in any case; hidden files
+  and folders are skipped. A path that occurs twice is kept once.
+
+  Args:
+    paths: files and folders; a single one may be given without a list.
+
+  Returns:
+    The files, in the order of `paths`, and one AudioError per path that is
+    missing, not readable or a folder without audio: the caller reports these
+    and goes on with the files.
+  """
+  if isinstance(paths, (str, os.PathLike)):
+    paths = [paths]
+  files, errors = {}, []  # files: absolute path -> path as given, in order
+  for path in map(Path, paths):
+    try:
+      found = _walk(path, errors) if _is_folder(path) else [path]
+    except AudioError as error:
+      errors.append(error)
+      continue
+    for file in found:
+      files.setdefault(os.path.abspath(file), file)
+  return list(files.values()), errors
+
+
+def _walk(folder: Path, errors: list[AudioError]) -> list[Path]:
+  """All audio below `folder`; folders that cannot be listed go to errors."""
+
+  def on_error(error):
+    errors.append(_os_error(error.filename, error))
+
+  found, num_errors = [], len(errors)
+  for root, folders, names in os.walk(folder, onerror=on_error):
+    folders[:] = [name for name in folders if not name.startswith(".")]
+    found += [
+      Path(root, name)
+      for name in names
+      if name.lower().endswith(AUDIO_EXTENSIONS) and not name.startswith(".")
+    ]
+  if not found and len(errors) == num_errors:
+    raise AudioError(
+      f"{_name(folder)}: a folder must hold audio files "
+      f"({' '.join(AUDIO_EXTENSIONS)}); found none"
+    )
+  return sorted(found)
+
+
+def _name(path) -> str:
+  """A path for a message: quoted, one line, printable even if not UTF-8."""
+  return repr(os.fsdecode(path))
+
+
+def _os_error(path, error: Exception) -> AudioError:
+  reason = getattr(error, "strerror", None) or error
+  return AudioError(f"{_name(path)}: must be a readable file; {reason}")
+
+
+def _is_folder(path) -> bool:
+  """True for a folder, False for a regular file; else raises AudioError."""
+  try:
+    mode = os.stat(path).st_mode
+  except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+    raise _os_error(path, error) from None
+  if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+    # Opening a named pipe would wait for its writer.
+    raise AudioError(
+      f"{_name(path)}: must be a regular file; got a pipe, socket or device"
+    )
+  return stat.S_ISDIR(mode)
+
+
+# --- Decoding ----------------------------------------------------------------
+
+
+def info(path: str | os.PathLike) -> AudioInfo:
+  """Reads the header of an audio file.
+
+  Raises:
+    AudioError: the file cannot be opened, is no audio or holds no samples.
+  """
+  with _open(path) as (sound, _):
+    return AudioInfo(
+      sample_rate_hz=sound.samplerate,
+      num_channels=sound.channels,
+      num_samples=sound.frames,
+      duration_seconds=sound.frames / sound.samplerate,
+    )
+
+
+def read_blocks(
+  path: str | os.PathLike,
+  *,
+  sample_rate_hz: int = 16000,
+  block_seconds: float = 30.0,
+  resampler: str = "soxr",
+) -> Iterator[np.ndarray]:
+  """Decodes a file to mono blocks at one rate, in constant memory.
+
+  Reads wav, flac, ogg, mp3 and what else libsndfile knows, at any rate,
+  subtype and number of channels. Channels are averaged; integer samples are
+  scaled to -1..1 (int16 / 32768). The samples do not depend on the block size.
+  From n samples at another rate come exactly ceil(n * sample_rate_hz / rate)
+  with soxr, and as many as resampy returns with resampy.
+
+  A peak above 1 gives one warning per file, at its end; so does a wav, ogg or
+  mp3 that appears to be cut off but decodes.
+
+  Args:
+    path: the file.
+    sample_rate_hz: rate of the result.
+    block_seconds: longest piece decoded at once; shorter with many channels.
+    resampler: "soxr", or "resampy" (kaiser_best, as in the YAMNet reference),
+      which reads the whole file first.
+
+  Yields:
+    float32 [samples], never empty, of any length.
+
+  Raises:
+    AudioError: at the first step, for a file that cannot be opened, is no
+      audio or holds no samples, and for a bad argument; later, for NaN,
+      infinite or unscaled samples and for a file that ends early.
+  """
+  _check_count("sample_rate_hz", sample_rate_hz, 1)
+  _check_resampler(resampler)
+  if not (block_seconds > 0 and math.isfinite(block_seconds)):
+    raise AudioError(
+      f"block_seconds: must be a positive number, got {block_seconds!r}"
+    )
+  with _open(path) as (sound, handle):
+    source_hz = sound.samplerate
+    blocks = _mono_blocks(path, sound, handle, block_seconds)
+    if source_hz == sample_rate_hz:
+      yield from blocks
+    elif resampler == "soxr":
+      yield from _soxr_blocks(blocks, source_hz, sample_rate_hz)
+    else:
+      whole = np.concatenate(list(blocks))
+      yield _resampy(whole, source_hz, sample_rate_hz)
+
+
+def read(
+  path: str | os.PathLike,
+  *,
+  sample_rate_hz: int = 16000,
+  resampler: str = "soxr",
+) -> np.ndarray:
+  """Decodes a whole file; arguments and errors are those of read_blocks.
+
+  Returns:
+    float32 [samples].
+  """
+  blocks = read_blocks(path, sample_rate_hz=sample_rate_hz, resampler=resampler)
+  return np.concatenate(list(blocks))
+
+
+@contextlib.contextmanager
+def _open(path):
+  """Opens a file for decoding; yields the SoundFile and its byte stream."""
+  import soundfile
+
+  name = _name(path)
+  if _is_folder(path):
+    raise AudioError(f"{name}: must be a file; got a folder")
+  # A Python stream, not the name: libsndfile takes "-" for standard input and
+  # soundfile refuses names that are not UTF-8.
+  with contextlib.ExitStack() as stack:
+    try:
+      handle = stack.enter_context(open(path, "rb"))
+      first_bytes = handle.read(16)
+      handle.seek(0)
+    except OSError as error:
+      raise _os_error(path, error) from None
+    if not first_bytes:
+      raise AudioError(f"{name}: must be an audio file; got an empty file")
+    try:
+      sound = stack.enter_context(soundfile.SoundFile(handle))
+    except (RuntimeError, TypeError):  # TypeError: headerless .raw
+      raise AudioError(
+        f"{name}: must be audio (wav, flac, ogg, mp3 or another format of "
+        f"libsndfile); got a file that begins with {first_bytes!r}"
+      ) from None
+    if sound.frames >= _UNKNOWN_LENGTH:
+      raise AudioError(
+        f"{name}: the header must state the number of samples; got none "
+        f"(a piped {sound.format}; rewrite it to a file)"
+      )
+    if sound.frames < 1:
+      raise AudioError(f"{name}: must hold at least 1 sample; got 0")
+    yield sound, handle
+
+
+def _mono_blocks(path, sound, handle, block_seconds: float):
+  """Yields float32 [samples] at the file's own rate, checked."""
+  name, num_done, peak = _name(path), 0, 0.0
+  num_expected, rate_hz = sound.frames, sound.samplerate
+  block_samples = min(
+    max(1, int(block_seconds * rate_hz)),
+    max(1, _MAX_BLOCK_VALUES // sound.channels),
+  )
+  while True:
+    try:
+      # [samples, channels]
+      block = sound.read(block_samples, dtype="float32", always_2d=True)
+    except RuntimeError as error:
+      with contextlib.suppress(RuntimeError):
+        num_done = max(num_done, min(sound.tell(), num_expected))
+      raise AudioError(
+        f"{name}: must decode to its end; got {num_done} of {num_expected} "
+        f"samples, then: {' '.join(str(error).split())}"
+      ) from None
+    if not len(block):
+      break
+    peak = max(peak, _peak(block, name, num_done, rate_hz))
+    num_done += len(block)
+    # float64 sums: eight equal channels average to themselves.
+    yield block.mean(axis=1, dtype=np.float64).astype(np.float32)  # [samples]
+  short_by = num_expected - num_done
+  if num_done == 0 or (short_by > 0 and sound.format != "MP3"):
+    raise AudioError(
+      f"{name}: must decode to its end; got {num_done} of {num_expected} "
+      "samples (truncated or damaged)"
+    )
+  cut_off = _cut_off(sound, handle, short_by)
+  if cut_off:
+    warnings.warn(f"{name}: {cut_off}", stacklevel=2)
+  if peak > 1:
+    warnings.warn(_peak_text(name, peak), stacklevel=2)
+
+
+def _cut_off(sound, handle, short_by: int) -> str:
+  """Says why a file that decoded without error may have lost its end.
+
+  libsndfile raises for a truncated FLAC only. It adapts the length of the
+  others in silence, and takes that of an MP3 without length header from its
+  first frame.
+  """
+  num_bytes = os.fstat(handle.fileno()).st_size
+  num_unread = num_bytes - handle.tell()
+  if sound.format == "MP3":
+    if short_by > _MP3_SLACK_SAMPLES:
+      return (
+        f"decoded {sound.frames - short_by} of {sound.frames} samples that the "
+        "header states or its first frame suggests (truncated?)"
+      )
+    if num_unread > max(2**13, num_bytes // 20):  # more than text tags
+      return (
+        f"decoded {num_bytes - num_unread} of {num_bytes} bytes (an MP3 with "
+        "a missing or wrong length header? rewrite it)"
+      )
+  if sound.format == "OGG":
+    handle.seek(max(0, num_bytes - 2**16))  # a page has less than 64 KiB
+    page = handle.read().rpartition(b"OggS")[2]
+    if len(page) < 2 or not page[1] & 4:  # header type, bit "end of stream"
+      return "its last Ogg page carries no end mark (truncated?)"
+  size = re.search(r"^data : (\d+) \(should be (\d+)\)", sound.extra_info, re.M)
+  if size and int(size[1]) < _WAV_OPEN_SIZE:
+    return f"holds {size[2]} of {size[1]} bytes of samples (truncated?)"
+  return ""
+
+
+# --- Checks ------------------------------------------------------------------
+
+
+def check_waveform(waveform: np.ndarray) -> np.ndarray:
+  """Checks a waveform that a caller passed in.
+
+  Args:
+    waveform: float [samples]; a peak above 1 and up to 8 gives one warning.
+
+  Returns:
+    float32 [samples].
+
+  Raises:
+    AudioError: integer or other dtype, wrong rank, no samples, NaN or infinite
+      samples, |x| > 8.
+  """
+  waveform = np.asarray(waveform)
+  if waveform.dtype.kind in "iu":
+    raise AudioError(
+      "waveform: must be float in -1..1 (divide int16 by 32768), got "
+      f"{waveform.dtype}"
+    )
+  if waveform.dtype.kind != "f":
+    raise AudioError(f"waveform: must be float, got {waveform.dtype}")
+  if waveform.ndim != 1:
+    raise AudioError(
+      f"waveform: must be [samples] (mono), got shape {waveform.shape}"
+    )
+  if not waveform.size:
+    raise AudioError("waveform: must hold at least 1 sample, got 0")
+  peak = _peak(waveform, "waveform", 0, None)
+  if peak > 1:
+    warnings.warn(_peak_text("waveform", peak), stacklevel=2)
+  return np.ascontiguousarray(waveform, np.float32)
+
+
+def _peak(block, name: str, offset: int, rate_hz: int | None) -> float:
+  """Largest |x|; raises AudioError if it is not finite or above 8."""
+  peak = max(float(block.max()), -float(block.min()))  # NaN if any is
+  if peak <= _MAX_ABS:
+    return peak
+  is_bad = ~np.isfinite(block)
+  rule = "samples must be finite"
+  if not is_bad.any():
+    is_bad = np.abs(block) > _MAX_ABS
+    rule = "|x| must be at most 8 (unscaled int16? divide by 32768)"
+  first = tuple(np.argwhere(is_bad)[0])
+  sample = offset + int(first[0])
+  where = f"at {sample / rate_hz:.6f} s" if rate_hz else f"at sample {sample}"
+  raise AudioError(f"{name}: {rule}; got {float(block[first]):g} {where}")
+
+
+def _peak_text(name: str, peak: float) -> str:
+  return f"{name}: samples should lie in -1..1; the peak is {peak:g}"
+
+
+def _check_count(name: str, value, minimum: int) -> None:
+  if not isinstance(value, (int, np.integer)) or value < minimum:
+    raise AudioError(
+      f"{name}: must be an integer of at least {minimum}, got {value!r}"
+    )
+
+
+def _check_resampler(resampler: str) -> None:
+  if resampler not in RESAMPLERS:
+    raise AudioError(
+      f"resampler: must be one of {', '.join(RESAMPLERS)}, got {resampler!r}"
+    )
+
+
+# --- Resampling --------------------------------------------------------------
+
+
+def resample(
+  waveform: np.ndarray,
+  source_hz: int,
+  target_hz: int,
+  *,
+  resampler: str = "soxr",
+) -> np.ndarray:
+  """Resamples a waveform.
+
+  Args:
+    waveform: float [samples]; checked as in check_waveform.
+    source_hz: its rate.
+    target_hz: the rate wanted.
+    resampler: "soxr" or "resampy", as in read_blocks.
+
+  Returns:
+    float32 [ceil(samples * target_hz / source_hz)] with soxr; the same numbers
+    as read_blocks gives, whatever its blocks.
+
+  Raises:
+    AudioError: bad waveform, rate or resampler, or resampy is not installed.
+  """
+  _check_count("source_hz", source_hz, 1)
+  _check_count("target_hz", target_hz, 1)
+  _check_resampler(resampler)
+  waveform = check_waveform(waveform)
+  if source_hz == target_hz:
+    return waveform
+  if resampler == "resampy":
+    return _resampy(waveform, source_hz, target_hz)
+  return np.concatenate(list(_soxr_blocks([waveform], source_hz, target_hz)))
+
+
+def _soxr_blocks(blocks, source_hz: int, target_hz: int):
+  """Resamples a stream of float32 [samples]; n in, ceil(n * ratio) out."""
+  import soxr
+
+  stream = soxr.ResampleStream(source_hz, target_hz, 1, dtype="float32")
+  num_in = num_out = 0
+  for block in blocks:
+    num_in += len(block)
+    resampled = stream.resample_chunk(block)
+    num_out += len(resampled)
+    if len(resampled):
+      yield resampled
+  # soxr rounds the length, down to 0 for one sample: a few zeros behind the
+  # signal give at least one sample more than needed.
+  zeros = np.zeros(math.ceil(source_hz / target_hz), np.float32)
+  rest = stream.resample_chunk(zeros, last=True)
+  num_rest = -(-num_in * target_hz // source_hz) - num_out
+  if num_rest > 0:
+    yield rest[:num_rest]
+
+
+def _resampy(waveform: np.ndarray, source_hz: int, target_hz: int):
+  """Resamples as the YAMNet reference does: kaiser_best, in float64."""
+  try:
+    import resampy
+  except ImportError:
+    raise AudioError(
+      "resampler: 'resampy' needs an extra package; "
+      "pip install 'yoho_tf[resampy]'"
+    ) from None
+  # resampy rounds down and refuses a result of no samples.
+  num_min = math.ceil(source_hz / target_hz)
+  padded = np.pad(waveform, (0, max(0, num_min - len(waveform))))
+  resampled = resampy.resample(padded.astype(np.float64), source_hz, target_hz)
+  return resampled.astype(np.float32)
+
+
+# --- Windows -----------------------------------------------------------------
+
+
+class Window(NamedTuple):
+  """A window in cells from the start of the file; ends are exclusive.
+
+  Cells start_cell..end_cell are computed, keep_start..keep_end are used.
+  `total_samples` is the length of the file on the last window of
+  `iter_windows`, None everywhere else.
+  """
+
+  start_cell: int
+  end_cell: int
+  keep_start: int
+  keep_end: int
+  total_samples: int | None = None
+
+
+def plan_windows(
+  num_cells: int,
+  *,
+  window_cells: int = 100,
+  discard_left_cells: int = 7,
+  discard_right_cells: int = 8,
+) -> list[Window]:
+  """Plans overlapping windows whose kept parts tile the file.
+
+  Window i starts at i * hop, hop = window_cells - discard_left_cells -
+  discard_right_cells. The first one to reach the end of the file is the last;
+  it ends there, and is shorter. The first keeps its left edge, the last its
+  right edge, so the kept parts tile 0..num_cells and none is empty.
+
+  Args:
+    num_cells: length of the file, at least 1.
+    window_cells: longest window; a shorter file is one window.
+    discard_left_cells: cells dropped at an inner left edge.
+    discard_right_cells: cells dropped at an inner right edge.
+
+  Returns:
+    The windows in order.
+
+  Raises:
+    AudioError: an argument is not a whole number in its range.
+  """
+  _check_count("num_cells", num_cells, 1)
+  hop_cells = _hop(window_cells, discard_left_cells, discard_right_cells)
+  num_inner = max(0, -(-(num_cells - window_cells) // hop_cells))
+  starts = range(0, (num_inner + 1) * hop_cells, hop_cells)
+  return [
+    Window(
+      start_cell=start,
+      end_cell=min(start + window_cells, num_cells),
+      keep_start=start + discard_left_cells if start else 0,
+      keep_end=(
+        num_cells
+        if start == starts[-1]
+        else start + window_cells - discard_right_cells
+      ),
+    )
+    for start in starts
+  ]
+
+
+def iter_windows(
+  blocks: Iterable[np.ndarray],
+  *,
+  cell_samples: int = 5120,
+  extra_samples: int = 240,
+  window_cells: int = 100,
+  discard_left_cells: int = 7,
+  discard_right_cells: int = 8,
+) -> Iterator[tuple[Window, np.ndarray]]:
+  """Cuts a stream of blocks into the windows of `plan_windows`.
+
+  The length of the stream need not be known: a window leaves once samples
+  behind it have arrived, or at the end. Memory is constant in that length.
+  The file has ceil(samples / cell_samples) cells; zeros follow its end.
+
+  Args:
+    blocks: float [samples] each, of any length, for example read_blocks().
+    cell_samples: samples per cell.
+    extra_samples: samples behind a window's last cell that its frames need.
+    window_cells, discard_left_cells, discard_right_cells: see plan_windows.
+
+  Yields:
+    The window, and float32 [(end_cell - start_cell) * cell_samples +
+    extra_samples] from sample start_cell * cell_samples on, a copy. The last
+    window alone carries `total_samples`.
+
+  Raises:
+    AudioError: the stream held no samples, a block is not [samples], or an
+      argument is not a whole number in its range.
+  """
+  _check_count("cell_samples", cell_samples, 1)
+  _check_count("extra_samples", extra_samples, 0)
+  hop_cells = _hop(window_cells, discard_left_cells, discard_right_cells)
+  window_samples = window_cells * cell_samples
+  # One sample behind the window proves that it is not the last.
+  num_needed = window_samples + max(extra_samples, 1)
+  pending, num_pending = [], 0  # samples from start_cell on
+  start_cell = total_samples = 0
+  for block in blocks:
+    block = np.asarray(block, np.float32)
+    if block.ndim != 1:
+      raise AudioError(f"blocks: must be [samples], got shape {block.shape}")
+    pending.append(block)
+    num_pending += len(block)
+    total_samples += len(block)
+    if num_pending < num_needed:
+      continue
+    buffer = np.concatenate(pending)  # once per window or more, not per block
+    while len(buffer) >= num_needed:
+      window = Window(
+        start_cell=start_cell,
+        end_cell=start_cell + window_cells,
+        keep_start=start_cell + discard_left_cells if start_cell else 0,
+        keep_end=start_cell + window_cells - discard_right_cells,
+      )
+      yield window, buffer[: window_samples + extra_samples].copy()
+      start_cell += hop_cells
+      buffer = buffer[hop_cells * cell_samples :]
+    pending, num_pending = [buffer.copy()], len(buffer)  # frees what is done
+  if not total_samples:
+    raise AudioError("audio: must hold at least 1 sample, got 0")
+  buffer = np.concatenate(pending)
+  windows = plan_windows(
+    -(-total_samples // cell_samples),
+    window_cells=window_cells,
+    discard_left_cells=discard_left_cells,
+    discard_right_cells=discard_right_cells,
+  )
+  for window in windows[start_cell // hop_cells :]:
+    num_samples = (window.end_cell - window.start_cell) * cell_samples
+    padded = np.zeros(num_samples + extra_samples, np.float32)
+    offset = (window.start_cell - start_cell) * cell_samples
+    rest = buffer[offset : offset + len(padded)]
+    padded[: len(rest)] = rest
+    if window is windows[-1]:
+      window = window._replace(total_samples=total_samples)
+    yield window, padded
+
+
+def _hop(window_cells, discard_left_cells, discard_right_cells) -> int:
+  """Cells from window to window, after checking the three."""
+  _check_count("window_cells", window_cells, 1)
+  _check_count("discard_left_cells", discard_left_cells, 0)
+  _check_count("discard_right_cells", discard_right_cells, 0)
+  hop_cells = window_cells - discard_left_cells - discard_right_cells
+  if hop_cells < 1:
+    raise AudioError(
+      "window_cells: must exceed discard_left_cells + discard_right_cells = "
+      f"{discard_left_cells + discard_right_cells}, got {window_cells}"
+    )
+  return hop_cells

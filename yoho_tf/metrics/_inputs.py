@@ -1,0 +1,378 @@
+"""Inputs of all metrics: tables to checked integer and float arrays.
+
+Accepts an `EventTable` or anything with its columns as attributes, a mapping
+of columns, `Annotations`, a pandas DataFrame (its index is never used), or a
+path. Nothing that is passed in is modified.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import NamedTuple
+
+import numpy as np
+
+_ALIASES = {
+  "filename": ("filename",),
+  "start": ("start", "onset"),
+  "end": ("end", "offset"),
+  "label": ("label", "event_label"),
+  "score": ("score", "confidence"),
+  "low_hz": ("low_hz",),
+  "high_hz": ("high_hz",),
+}
+
+
+class Events(NamedTuple):
+  """Events as arrays, in input order; files and labels are indices."""
+
+  file: np.ndarray  # int64 [events]
+  label: np.ndarray  # int64 [events]
+  start: np.ndarray  # float64 seconds [events]
+  end: np.ndarray  # float64 seconds [events]
+  score: np.ndarray  # float64 [events], NaN = none
+  low_hz: np.ndarray  # float64 [events], NaN = none
+  high_hz: np.ndarray  # float64 [events], NaN = none
+
+  def take(self, rows):
+    """The events at `rows` (indices or a mask)."""
+    return Events(*(column[rows] for column in self))
+
+  @property
+  def num_events(self):
+    return len(self.start)
+
+
+@dataclass(frozen=True)
+class Problem:
+  """What every table metric starts from."""
+
+  files: tuple[str, ...]
+  labels: tuple[str, ...]
+  reference: Events
+  estimate: Events
+  durations: np.ndarray | None  # float64 seconds [files]
+  notes: dict[str, int]
+
+
+class _Table(NamedTuple):
+  names: list
+  labels: list
+  times: tuple  # start, end, score, low_hz, high_hz, float64 [events]
+  known_empty: list
+
+
+def prepare(
+  reference,
+  estimate,
+  *,
+  durations=None,
+  labels=None,
+  files=None,
+  unknown_labels="error",
+  unknown_files="error",
+  match="name",
+):
+  """Checks two tables and brings them to common indices.
+
+  Args:
+    reference, estimate: events, see the module.
+    durations: mapping or table of seconds per file; it is the file list.
+    labels: `ClassMap` or names; default the sorted labels of the reference.
+    files: file list where there are no durations.
+    unknown_labels, unknown_files: "error", or "ignore" drops such estimates.
+    match: files are the same by "name", "basename" or "stem".
+
+  Returns:
+    A `Problem`.
+
+  Raises:
+    ValueError: names the argument, the rule and the first offending rows.
+  """
+  for name, value in (
+    ("unknown_labels", unknown_labels),
+    ("unknown_files", unknown_files),
+  ):
+    if value not in ("error", "ignore"):
+      raise ValueError(f"{name}: 'error' or 'ignore', received {value!r}")
+  key = _file_key(match)
+  if durations is None:
+    durations = getattr(reference, "durations", None) or None
+  ref = _table(reference, "reference")
+  est = _table(estimate, "estimate")
+  lengths = None if durations is None else read_durations(durations)
+  file_index = _file_index(ref, est, lengths, files, key)
+  labels = _label_names(labels, ref)
+  notes = {}
+  reference = _encode(
+    ref, "reference", file_index, labels, "error", "error", match, notes
+  )
+  estimate = _encode(
+    est,
+    "estimate",
+    file_index,
+    labels,
+    unknown_labels,
+    unknown_files,
+    match,
+    notes,
+  )
+  seconds = None
+  if lengths is not None:
+    seconds = np.fromiter(lengths.values(), np.float64, len(lengths))  # [files]
+    for name, events in (("reference", reference), ("estimate", estimate)):
+      notes[f"{name}_beyond_duration"] = int(
+        np.count_nonzero(events.end > seconds[events.file])
+      )
+  return Problem(
+    tuple(file_index), labels, reference, estimate, seconds, notes
+  )
+
+
+def read_durations(durations):
+  """Durations as a dict of seconds; equal duplicate rows collapse."""
+  if isinstance(durations, (str, os.PathLike)):
+    from yoho_tf.readers import read
+
+    durations = read(durations).durations
+  if isinstance(durations, Mapping):
+    pairs = list(durations.items())
+  elif hasattr(durations, "columns"):
+    for column in ("filename", "duration"):
+      if column not in durations.columns:
+        raise ValueError(
+          f"durations: needs a column {column!r}, received"
+          f" {list(durations.columns)}"
+        )
+    pairs = list(
+      zip(durations["filename"].tolist(), durations["duration"].tolist())
+    )
+  else:
+    raise ValueError(
+      "durations: a mapping, a table or a path, received"
+      f" {type(durations).__name__}"
+    )
+  seconds = {}
+  for name, value in pairs:
+    value = float(value)
+    if not 0 < value < np.inf:
+      raise ValueError(
+        f"durations: a finite number > 0, received {name!r}: {value}"
+      )
+    if seconds.setdefault(str(name), value) != value:
+      raise ValueError(
+        "durations: one value per file, received"
+        f" {name!r}: {seconds[str(name)]} and {value}"
+      )
+  return seconds
+
+
+def need_reference(problem, metric):
+  """Raises when there is no reference event at all."""
+  if problem.reference.num_events == 0:
+    raise ValueError(
+      f"reference: {metric} needs at least one event, received none"
+    )
+
+
+def label_names(labels):
+  """A `ClassMap` or names as a tuple without duplicates."""
+  names = tuple(str(name) for name in getattr(labels, "names", labels))
+  if len(set(names)) != len(names):
+    twice = sorted({name for name in names if names.count(name) > 1})
+    raise ValueError(f"labels: each name once, received twice {twice[:5]}")
+  return names
+
+
+def did_you_mean(name, names):
+  """The end of an error message, or nothing."""
+  close = difflib.get_close_matches(name, names, n=1)
+  return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _label_names(labels, ref):
+  return tuple(sorted(set(ref.labels))) if labels is None else label_names(labels)
+
+
+def _file_key(match):
+  keys = {
+    "name": None,
+    "basename": lambda name: PurePath(name).name,
+    "stem": lambda name: PurePath(name).stem,
+  }
+  if match not in keys:
+    raise ValueError(f"match: one of {tuple(keys)}, received {match!r}")
+  return keys[match]
+
+
+def _file_index(ref, est, lengths, files, key):
+  """Ordered mapping from file name (and from its match key) to its index."""
+  if lengths is not None:
+    names = list(lengths)
+  elif files is not None:
+    names = list(dict.fromkeys(str(name) for name in files))
+  else:
+    names = list(dict.fromkeys(ref.names + ref.known_empty))
+    if not ref.known_empty and key is None:
+      names = list(dict.fromkeys(names + est.names + est.known_empty))
+  if key is None:
+    return {name: i for i, name in enumerate(names)}
+  return _KeyedIndex(names, key, (ref, est))
+
+
+class _KeyedIndex(dict):
+  """File index under a match key; colliding names are an error."""
+
+  def __init__(self, names, key, tables):
+    super().__init__((name, i) for i, name in enumerate(names))
+    self.key = key
+    self.by_key = {}
+    for source in (names, *(table.names for table in tables)):
+      seen = {}
+      for name in dict.fromkeys(source):
+        if seen.setdefault(key(name), name) != name:
+          raise ValueError(
+            f"match: keys must tell files apart, received {name!r} and"
+            f" {seen[key(name)]!r} for {key(name)!r}"
+          )
+    self.by_key = {key(name): i for name, i in self.items()}
+
+  def get(self, name, default=None):
+    return self.by_key.get(self.key(name), default)
+
+
+def _table(source, argument):
+  """Columns of any accepted input, checked row by row."""
+  known_empty = []
+  if isinstance(source, (str, os.PathLike)):
+    from yoho_tf.readers import read
+
+    source = read(source)
+  if hasattr(source, "events") and not hasattr(source, "start"):
+    known_empty = [str(name) for name in getattr(source, "known_empty", ())]
+    source = source.events
+  columns = _columns(source, argument)
+  names, labels = columns["filename"], columns["label"]
+  num_rows = len(labels)
+  if names is None:
+    names = [""] * num_rows
+  times = tuple(
+    np.full(num_rows, np.nan) if columns[name] is None else columns[name]
+    for name in ("start", "end", "score", "low_hz", "high_hz")
+  )
+  lengths = {len(names), num_rows, *(len(column) for column in times)}
+  if len(lengths) > 1:
+    raise ValueError(
+      f"{argument}: columns of one length, received {sorted(lengths)}"
+    )
+  start, end = times[:2]
+  unlabelled = np.fromiter(
+    (not isinstance(label, str) or not label for label in labels),
+    bool,
+    num_rows,
+  )
+  empty = unlabelled & np.isnan(start) & np.isnan(end)
+  if empty.any():
+    known_empty += [str(names[i]) for i in np.flatnonzero(empty)]
+    keep = np.flatnonzero(~empty)
+    names = [names[i] for i in keep]
+    labels = [labels[i] for i in keep]
+    times = tuple(column[keep] for column in times)
+    start, end, unlabelled = *times[:2], unlabelled[keep]
+  _check_rows(argument, names, labels, times, unlabelled)
+  return _Table(names, labels, times, list(dict.fromkeys(known_empty)))
+
+
+def _check_rows(argument, names, labels, times, unlabelled):
+  """Raises at the first rule that a row breaks."""
+  start, end, score = times[:3]
+  rules = (
+    (unlabelled, "label must be a non-empty text"),
+    (~(np.isfinite(start) & np.isfinite(end)), "times must be finite"),
+    ((start < 0) | (end < 0), "times must be >= 0"),
+    (end <= start, "end must be greater than start"),
+    (np.isinf(score), "score must be finite"),
+  )
+  for broken, rule in rules:
+    if broken.any():
+      rows = np.flatnonzero(broken)
+      shown = "; ".join(
+        f"row {i}: {names[i]!r} {start[i]} {end[i]} {labels[i]!r}"
+        + (f" {score[i]}" if not np.isnan(score[i]) else "")
+        for i in rows[:5]
+      )
+      raise ValueError(
+        f"{argument}: {rule}, received {len(rows)} such rows: {shown}"
+      )
+
+
+def _columns(source, argument):
+  """Dict of columns: lists of text, float64 arrays, None where absent."""
+  is_table = hasattr(source, "columns") or isinstance(source, Mapping)
+  if not is_table and not hasattr(source, "start"):
+    raise ValueError(
+      f"{argument}: an EventTable, a DataFrame or a path, received"
+      f" {type(source).__name__}"
+    )
+  present = getattr(source, "columns", source) if is_table else dir(source)
+  columns = {}
+  for name, aliases in _ALIASES.items():
+    found = next((alias for alias in aliases if alias in present), None)
+    if found is None:
+      if name in ("start", "end", "label") or (name == "filename" and is_table):
+        raise ValueError(
+          f"{argument}: needs a column {' or '.join(aliases)}, received"
+          f" {[str(column) for column in present if column[:1] != '_']}"
+        )
+      columns[name] = None
+      continue
+    column = source[found] if is_table else getattr(source, found)
+    if name in ("filename", "label"):
+      columns[name] = column.tolist() if hasattr(column, "tolist") else list(column)
+    else:
+      try:
+        columns[name] = np.asarray(column, dtype=np.float64)
+      except (TypeError, ValueError) as error:
+        raise ValueError(f"{argument}: {name} must be numbers, {error}") from None
+  return columns
+
+
+def _encode(
+  table, argument, file_index, labels, unknown_labels, unknown_files, match,
+  notes,
+):  # fmt: skip
+  """Replaces names by indices; drops what is unknown and to be ignored."""
+  label_index = {name: i for i, name in enumerate(labels)}
+  num_rows = len(table.labels)
+  file = np.fromiter(
+    (file_index.get(name, -1) for name in table.names), np.int64, num_rows
+  )
+  label = np.fromiter(
+    (label_index.get(name, -1) for name in table.labels), np.int64, num_rows
+  )
+  keep = np.ones(num_rows, bool)
+  if num_rows and label.min() < 0:
+    rows = np.flatnonzero(label < 0)
+    unknown = list(dict.fromkeys(table.labels[i] for i in rows))
+    if unknown_labels == "error":
+      raise ValueError(
+        f"{argument}: label must be in labels, received {unknown[:5]} in"
+        f" {len(rows)} rows{did_you_mean(unknown[0], labels)}"
+      )
+    notes["unknown_labels_ignored"] = len(rows)
+    keep &= label >= 0
+  if num_rows and file.min() < 0:
+    rows = np.flatnonzero(file < 0)
+    unknown = list(dict.fromkeys(table.names[i] for i in rows))
+    if unknown_files == "error":
+      hint = ", try match='basename' or match='stem'" if match == "name" else ""
+      raise ValueError(
+        f"{argument}: file must be in the file list, received"
+        f" {unknown[:5]} in {len(rows)} rows{hint}"
+      )
+    notes["unknown_files_ignored"] = len(rows)
+    keep &= file >= 0
+  events = Events(file, label, *table.times)
+  return events if keep.all() else events.take(keep)
