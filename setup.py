@@ -25,7 +25,7 @@ def read_readme():
 # matplotlib.
 BASE = [
   "numpy>=1.26",
-  "soundfile>=0.12",
+  "soundfile>=0.13",
   "soxr>=0.5",
   "ai-edge-litert>=1.2",
   "tqdm>=4.65",
@@ -72,6 +72,7 @@ EXTRAS = {
     "hypothesis>=6.100",
     "librosa>=0.11",
     "resampy>=0.4.3",
+    "scipy>=1.13",
     "ruff>=0.17.5,<0.18",
     "build>=1.2",
   ],

@@ -1,7 +1,7 @@
 """The arrow: imports point one way only, and start-up stays light.
 
 root scripts -> cli -> training, deploy, streaming, corpus, hub -> data
-  -> models -> layers, losses, matching -> numpy side -> params, labels
+-> models -> layers, losses, matching -> numpy side -> params, labels
 """
 
 import ast
@@ -18,19 +18,25 @@ HEAVY = ("tensorflow", "keras")
 # The top part of a module below yoho_tf -> its height. An import, wherever in
 # the file it stands, reaches for the same height or a lower one.
 HEIGHT = {
-  **dict.fromkeys(["params", "metric_params", "labels"], 0),
-  **dict.fromkeys(
-    ["audio", "events", "results", "writers", "readers", "viz", "metrics"], 1
-  ),
-  **dict.fromkeys(["layers", "losses", "matching"], 2),
-  **dict.fromkeys(["models", "weights_h5"], 3),
-  "data": 4,
-  **dict.fromkeys(["training", "deploy", "streaming", "corpus", "hub"], 5),
-  "cli": 6,
+  name: height
+  for height, names in enumerate(
+    [
+      "params metric_params labels files",
+      "audio windows events results writers readers viz metrics",
+      "layers losses matching",
+      "models weights_h5",
+      "data",
+      "training deploy streaming corpus hub predictor",
+      "cli",
+    ]
+  )
+  for name in names.split()
 }
-NUMPY_SIDE = {name for name, height in HEIGHT.items() if height <= 1}
+NUMPY_SIDE = [name for name, height in HEIGHT.items() if height <= 1]
 # These may import Keras or TensorFlow inside a function, when asked to.
-LIGHT_AT_START = {"hub", "deploy.runtime", "streaming", "corpus", "cli"}
+LIGHT_AT_START = (
+  "hub predictor deploy.runtime deploy.metadata streaming corpus cli models"
+).split()
 # Everywhere else it is keras.ops.
 TENSORFLOW_ALLOWED = ("data.pipeline", "deploy")
 

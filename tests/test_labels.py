@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from yoho_tf.labels import ClassMap, colour, did_you_mean, replace_text
+from yoho_tf.files import replace_text
+from yoho_tf.labels import ClassMap, colour, did_you_mean
 
 pytestmark = pytest.mark.edge
 

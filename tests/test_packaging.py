@@ -67,6 +67,18 @@ def test_the_edge_requirements_are_the_base_without_two():
   assert not any("tensorflow" in line or "keras" in line for line in base)
 
 
+def test_the_lower_bounds_are_the_versions_that_ci_tries(metadata):
+  wanted = metadata["install_requires"] + metadata["extras_require"]["tfio"]
+  bounds = dict(
+    re.match(r"([\w-]+)[>=]=([\d.]+)", item).groups() for item in wanted
+  )
+  lines = (ROOT / ".ci" / "oldest.txt").read_text().splitlines()
+  tried = dict(line.split("==") for line in lines if not line.startswith("#"))
+  assert tried.keys() == bounds.keys()
+  for name, version in tried.items():
+    assert version == bounds[name] or version == f"{bounds[name]}.0", name
+
+
 def test_doctor_knows_every_requirement(metadata):
   def names(requirements):
     return {distribution(requirement) for requirement in requirements}

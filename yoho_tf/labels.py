@@ -11,10 +11,11 @@ import functools
 import hashlib
 import io
 import math
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from yoho_tf.files import replace_text
 
 HEADER = ("index", "mid", "display_name")
 AUDIOSET_PREFIXES = ("/m/", "/t/", "/g/")
@@ -96,10 +97,14 @@ class ClassMap:
       raise ValueError(f"{path}:{lines[problem[0] + 1]}: {problem[1]}")
     return cls(tuple(names), tuple(mids), _namespace(mids, path.stem))
 
+  def text(self) -> str:
+    """The class map as CSV."""
+    rows = zip(range(len(self)), self.mids, self.names, strict=True)
+    return csv_text([HEADER, *rows])
+
   def write(self, path) -> None:
     """Writes the class map as CSV, whole or not at all."""
-    rows = zip(range(len(self)), self.mids, self.names, strict=True)
-    replace_text(path, csv_text([HEADER, *rows]))
+    replace_text(path, self.text())
 
   @classmethod
   def bundled(cls, name: str) -> "ClassMap":
@@ -117,6 +122,17 @@ class ClassMap:
     if name not in paths:
       raise ValueError(f"class map {did_you_mean(name, sorted(paths))}")
     return cls.read(paths[name])
+
+  @classmethod
+  def for_names(cls, names) -> "ClassMap":
+    """The bundled map with exactly these names, else one without mids."""
+    for folder in FOLDERS:
+      for path in sorted(folder.glob("*.csv")):
+        if path.stem != "aliases":
+          found = cls.read(path)
+          if found.names == tuple(names):
+            return found
+    return cls(tuple(names))
 
   @functools.cached_property
   def _indices(self) -> dict[str, int]:
@@ -194,34 +210,6 @@ def csv_text(rows: Sequence[Sequence]) -> str:
     if "\r" not in text.getvalue():
       break
   return text.getvalue()
-
-
-def replace_text(path, text: str) -> None:
-  """Writes a UTF-8 text file, whole or not at all.
-
-  The text goes to a temporary name in the same folder, which then takes the
-  place of `path`: a failure keeps the old file and leaves nothing behind.
-
-  Args:
-    path: the file; a link is followed, a pipe or device is written directly.
-    text: its content; line ends are written as they are.
-  """
-  path = Path(path)
-  if not path.parent.is_dir():
-    raise FileNotFoundError(f"path must be in an existing folder, got {path}")
-  if path.exists() and not path.is_file():
-    with open(path, "w", encoding="utf-8", newline="") as file:
-      file.write(text)
-    return
-  path = path.resolve()
-  part = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
-  try:
-    with open(part, "w", encoding="utf-8", newline="") as file:
-      file.write(text)
-    os.replace(part, path)
-  except BaseException:
-    part.unlink(missing_ok=True)
-    raise
 
 
 def _check_header(row: list[str], where: str) -> None:

@@ -306,9 +306,7 @@ class SoftLabelParams:
   clip: float = 1e-7
 
   def __post_init__(self):
-    _check(
-      self, positive=("resolution_seconds", "clip"), shares=("max_fpr",)
-    )
+    _check(self, positive=("resolution_seconds", "clip"), shares=("max_fpr",))
 
 
 @dataclass(frozen=True)
@@ -362,7 +360,9 @@ def _presets():
     "desed": desed,
     "sed_eval": replace(
       desed,
-      segment=SegmentParams(evaluated_length="longest_event", empty_system="nan"),
+      segment=SegmentParams(
+        evaluated_length="longest_event", empty_system="nan"
+      ),
       event=EventParams(end_collar_ratio=0.5, empty_system="nan"),
     ),
     "urban_sed": replace(desed, event=one_second),

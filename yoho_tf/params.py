@@ -6,12 +6,13 @@ Seconds are stored and samples are properties. A preset is a value in
 """
 
 import dataclasses
-import difflib
 import json
 import math
 import types
 import typing
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+
+from yoho_tf.labels import did_you_mean
 
 
 def _require(ok: bool, name: str, rule: str, received) -> None:
@@ -83,7 +84,7 @@ class FrontendParams:
 
 @dataclass(frozen=True)
 class YamnetParams:
-  """YAMNet (tensorflow/models research/audioset/yamnet), yamnet.md section 2."""
+  """YAMNet (tensorflow/models research/audioset/yamnet; yamnet.md 2)."""
 
   frontend: FrontendParams = FrontendParams()
   patch_window_seconds: float = 0.96
@@ -121,7 +122,13 @@ class YamnetParams:
       f"be at least one STFT hop, {self.frontend.stft_hop_seconds:g} s",
       self.patch_hop_seconds,
     )
-    self.patch_frames  # noqa: B018 (it checks)
+    _require(
+      self.patch_hop_frames <= self.patch_frames,
+      "patch_hop_seconds",
+      f"be at most patch_window_seconds, {self.patch_window_seconds:g} s, so "
+      "that every sample is heard",
+      self.patch_hop_seconds,
+    )
 
   @property
   def patch_frames(self) -> int:
@@ -267,6 +274,7 @@ class YohoParams:
   width: float = 1.0
   activation: str = "relu6"
   batchnorm_epsilon: float = 1e-4
+  batchnorm_momentum: float = 0.99
   frozen_batchnorm_layers: int = 0  # layers 1..n keep loaded statistics
   slots: int = 1
   dropout: float = 0.1
@@ -293,6 +301,12 @@ class YohoParams:
       self.labels,
     )
     if self.lattice == "stride":
+      _require(
+        self.frontend.dialect == "yamnet",
+        "frontend.dialect",
+        "be yamnet on the lattice stride (frames must fill the cells)",
+        self.frontend.dialect,
+      )
       whole(
         self.window_seconds / self.cell_seconds,
         "window_seconds",
@@ -325,10 +339,13 @@ class YohoParams:
 
   @property
   def window_frames(self) -> int:
-    hop = self.frontend.stft_hop_samples
-    if self.frontend.dialect == "yoho":  # centred
-      return 1 + self.window_samples // hop
-    return self.num_cells(self.window_samples) * self.STRIDE_FRAMES
+    front = self.frontend
+    samples = self.window_samples
+    if self.lattice == "stride":
+      return self.num_cells(samples) * self.STRIDE_FRAMES
+    if front.dialect == "yamnet":  # frames lie inside the window
+      samples -= front.stft_window_samples
+    return 1 + samples // front.stft_hop_samples
 
   def num_cells(self, num_samples: int) -> int:
     """Cells of `num_samples` (`stride`), or of one window (`window`)."""
@@ -370,7 +387,10 @@ _PAPER_ENVIRONMENT = YohoParams(
   postprocess=PostprocessParams(low=0.5, merge_gap_seconds=0.3),
 )
 
+# The new layers' inputs are small (variance near 1e-3): at momentum 0.99 their
+# moving variance needs 700 steps from its start at 1, at 0.9 it needs 70.
 _EVERYDAY = YohoParams(
+  batchnorm_momentum=0.9,
   labels=(
     "Chicken, rooster",
     "Fire",
@@ -465,14 +485,8 @@ PRESETS = {
 def preset(name: str):
   """The params called `name`, or ValueError with a near name."""
   if name not in PRESETS:
-    raise ValueError(f"preset must be {one_of(name, PRESETS)}")
+    raise ValueError(f"preset {did_you_mean(name, PRESETS)}")
   return PRESETS[name]
-
-
-def one_of(received: str, known) -> str:
-  near = difflib.get_close_matches(received, list(known), n=1, cutoff=0.4)
-  hint = f" - did you mean {near[0]!r}?" if near else ""
-  return f"one of {', '.join(known)}; received {received!r}{hint}"
 
 
 # ---- overrides and JSON -----------------------------------------------------
@@ -492,26 +506,36 @@ def override(params, changes: dict):
 
 def _override_one(node, key, path, value):
   head, *rest = path
-  if isinstance(node, dict):  # per label; labels may hold dots
-    name = ".".join(path[:-1]) if len(path) > 1 else head
-    if len(path) > 1:
-      inner = {**node.get(name, {}), path[-1]: _parse(value, float, key)}
-      return {**node, name: inner}
-    return {**node, head: _parse(value, float, key)}
   hints = typing.get_type_hints(type(node))
   names = [f.name for f in fields(node)]
   if head not in names:
-    raise ValueError(f"setting {key!r}: {head!r} must be {one_of(head, names)}")
+    raise ValueError(f"setting {key!r}: name {did_you_mean(head, names)}")
   current = getattr(node, head)
   if rest:
-    if not is_dataclass(current) and not isinstance(current, dict):
+    if is_dataclass(current):
+      new = _override_one(current, key, rest, value)
+    elif isinstance(current, dict):
+      new = _override_entry(current, hints[head], key, rest, value)
+    else:
       raise ValueError(
         f"setting {key!r}: {head!r} has no fields; received {'.'.join(rest)!r}"
       )
-    new = _override_one(current, key, rest, value)
   else:
     new = _parse(value, hints[head], key)
   return replace(node, **{head: new})
+
+
+def _override_entry(entries, hint, key, path, value):
+  """One entry of label -> number, or of label -> name -> number."""
+  inner = typing.get_args(hint)[1]
+  if typing.get_origin(inner) is not dict:
+    return {**entries, ".".join(path): _parse(value, inner, key)}
+  *label, name = path
+  if not label:
+    raise ValueError(f"setting {key!r} must name a label and one of its fields")
+  label = ".".join(label)  # labels may hold dots
+  own = {**entries.get(label, {}), name: _parse(value, float, key)}
+  return {**entries, label: own}
 
 
 def _parse(value, hint, key):
@@ -524,7 +548,8 @@ def _parse(value, hint, key):
           f"setting {key!r} must be of type {_type_name(hint)}; "
           f"received {value!r}"
         ) from None
-      value = value.split(",")
+      inner = typing.get_args(hint)[0]
+      value = [_parse(part, inner, key) for part in value.split(",")]
   return _build(hint, value, key)
 
 
@@ -567,9 +592,7 @@ def _from_dict(cls, values: dict, where: str):
   names = [f.name for f in fields(cls)]
   unknown = [k for k in values if k not in names]
   if unknown:
-    raise ValueError(
-      f"{where}: {unknown[0]!r} must be {one_of(unknown[0], names)}"
-    )
+    raise ValueError(f"{where}: name {did_you_mean(unknown[0], names)}")
   return cls(
     **{k: _build(hints[k], v, f"{where}.{k}") for k, v in values.items()}
   )
@@ -627,7 +650,7 @@ class TrainingParams:
   warmup_steps: int = 100
   weight_decay: float = 1e-4
   gradient_clip_norm: float = 20.0
-  ema_momentum: float = 0.99
+  ema_momentum: float = 0.0  # 0 = no averaging of weights
   gain_db: tuple[float, ...] = (-20.0, 6.0)
   frequency_masks: int = 1
   frequency_mask_bands: int = 7
@@ -641,7 +664,7 @@ SYSTEMS = {"yamnet": YamnetParams, "yoho": YohoParams}
 
 
 def system_of(params) -> str:
-  """"yamnet", "yoho", ...: the model file that these params belong to."""
+  """The model file that these params belong to: "yamnet", "yoho", ..."""
   for name, cls in SYSTEMS.items():
     if type(params) is cls:
       return name

@@ -5,11 +5,14 @@ Two trained networks share the layout (yamnet.md sections 1 and 5): family
 fails softly, so the family is compared before anything is assigned.
 """
 
-import hashlib
 import os
 import pathlib
+import re
+import warnings
 
 import numpy as np
+
+from yoho_tf.files import replacing, sha256
 
 FAMILY_ATTRIBUTE = "yoho_tf_family"
 
@@ -19,14 +22,6 @@ KNOWN_FILES = {
   "9e011b2f": "relu",  # dequantised test data, first eight digits
   "e0fb53bf": "relu6",
 }
-
-
-def sha256(path) -> str:
-  digest = hashlib.sha256()
-  with open(path, "rb") as stream:
-    for block in iter(lambda: stream.read(1 << 20), b""):
-      digest.update(block)
-  return digest.hexdigest()
 
 
 def layout(table, *, width=1.0, num_classes=521):
@@ -86,15 +81,19 @@ def read(path, rows) -> tuple[dict[str, np.ndarray], str | None]:
   if not h5py.is_hdf5(path):
     raise ValueError(f"weights must be an HDF5 file; received {str(path)!r}")
   found = {}
-  with h5py.File(path, "r") as file:
-    family = file.attrs.get(FAMILY_ATTRIBUTE)
-    file.visititems(
-      lambda name, node: (
-        found.__setitem__(_alias(name), node[()])
-        if isinstance(node, h5py.Dataset)
-        else None
-      )
-    )
+
+  def collect(name, node):
+    if isinstance(node, h5py.Dataset):
+      found[name] = np.asarray(node)
+
+  try:
+    with h5py.File(path, "r") as file:
+      file.visititems(collect)
+  except OSError as error:  # cut off, most likely
+    raise ValueError(
+      f"weights {path.name} must be a whole HDF5 file; {error}"
+    ) from None
+  found = _rename_head(found, path.name)
   expected = {row[0]: row[3] for row in rows}
   faults = [f"missing {name}" for name in expected if name not in found]
   faults += [f"unexpected {name}" for name in found if name not in expected]
@@ -117,20 +116,39 @@ def read(path, rows) -> tuple[dict[str, np.ndarray], str | None]:
       + "; ".join(faults[:5])
       + more
     )
-  if isinstance(family, bytes):
-    family = family.decode()
-  if family is None:
+  return found, known_family(path)
+
+
+def known_family(path) -> str | None:
+  """The family of a file, by our attribute or its digest; None = unknown."""
+  import h5py
+
+  if h5py.is_hdf5(path):
+    with h5py.File(path, "r") as file:
+      if FAMILY_ATTRIBUTE in file.attrs:
+        return str(file.attrs[FAMILY_ATTRIBUTE])
     digest = sha256(path)
-    family = KNOWN_FILES.get(digest) or KNOWN_FILES.get(digest[:8])
-  return found, family
+    return KNOWN_FILES.get(digest) or KNOWN_FILES.get(digest[:8])
+  return None
 
 
-def _alias(name: str) -> str:
-  """`dense/dense/kernel:0` and `dense_3/...` stand for `logits`."""
-  head, *rest = name.split("/")
-  if head == "dense" or (head.startswith("dense_") and head[6:].isdigit()):
-    return "/".join(["logits", "logits", *rest[1:]])
-  return name
+def _rename_head(found, filename):
+  """`dense/dense/kernel:0`, or `dense_3/...`, becomes `logits/...`, aloud.
+
+  Only where it is the one candidate; otherwise it stays an unexpected dataset.
+  """
+  groups = {name.split("/")[0] for name in found}
+  heads = sorted(g for g in groups if re.fullmatch(r"dense(_\d+)?", g))
+  if "logits" in groups or len(heads) != 1:
+    return found
+  warnings.warn(
+    f"weights {filename}: {heads[0]!r} is taken for 'logits'", stacklevel=4
+  )
+  old, new = f"{heads[0]}/{heads[0]}/", "logits/logits/"
+  return {
+    new + name.removeprefix(old) if name.startswith(old) else name: value
+    for name, value in found.items()
+  }
 
 
 def check_family(known, stated, activation, path) -> str:
@@ -204,16 +222,10 @@ def write_weights(model, path, *, family) -> None:
 def write_arrays(arrays, path, *, family) -> None:
   import h5py
 
-  path = pathlib.Path(path)
-  temporary = path.with_name(path.name + ".partial")
-  try:
-    with h5py.File(temporary, "w") as file:
-      file.attrs[FAMILY_ATTRIBUTE] = family
-      for name, value in arrays.items():
-        file[name] = np.asarray(value, np.float32)
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
+  with replacing(path) as part, h5py.File(part, "w") as file:
+    file.attrs[FAMILY_ATTRIBUTE] = family
+    for name, value in arrays.items():
+      file[name] = np.asarray(value, np.float32)
 
 
 def lite_to_h5(tflite_path, path) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from yoho_tf.events import COLUMNS, DEFAULTS, TEXT_COLUMNS, EventTable
-from yoho_tf.labels import csv_text, did_you_mean, replace_text
+from yoho_tf.files import replace_text
+from yoho_tf.labels import csv_text, did_you_mean
 from yoho_tf.results import Detections, Tags, extra_fields
 
 BASE_COLUMNS = ("filename", "start", "end", "label", "score")

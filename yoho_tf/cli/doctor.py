@@ -12,10 +12,13 @@ import importlib.util
 import json
 import os
 import platform
-import sys
+from pathlib import Path
 
 import yoho_tf
-from yoho_tf.cli.models import WEIGHTS_FOLDER
+
+# The bundled models. yoho_tf.hub knows them too, but cannot be imported where
+# a base package is broken, and that is what this command is to find.
+WEIGHTS_FOLDER = Path(yoho_tf.__file__).resolve().parent / "weights"
 
 # Distribution -> what is lost without it; None: nothing works without it.
 BASE = {
@@ -49,7 +52,7 @@ EXTRAS = {
   "hub": (("keras-hub",), "pretrained text towers"),
   "parity": (("sed_eval", "psds_eval", "scikit-learn"), "comparisons"),
   "test": (
-    ("pytest", "hypothesis", "librosa", "resampy", "ruff", "build"),
+    ("pytest", "hypothesis", "librosa", "resampy", "scipy", "ruff", "build"),
     "running the tests",
   ),
 }
@@ -211,7 +214,7 @@ def format_report(report):
   return "\n".join(lines)
 
 
-def main(argv=None, prog=None):
+def main(argv=None, prog="yoho doctor"):
   """Prints the report; returns 1 if the base is broken, else 0."""
   parser = argparse.ArgumentParser(
     prog=prog, description="Checks this installation."
@@ -224,7 +227,3 @@ def main(argv=None, prog=None):
   else:
     print(format_report(report))
   return 0 if report["ok"] else 1
-
-
-if __name__ == "__main__":
-  sys.exit(main())

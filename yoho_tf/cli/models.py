@@ -3,35 +3,19 @@
 import argparse
 import json
 import sys
-from pathlib import Path
-
-from yoho_tf import list_models
-
-# The bundled models: <name>.tflite and <name>.json beside it.
-WEIGHTS_FOLDER = Path(__file__).resolve().parent.parent / "weights"
 
 
-def describe(name):
-  """What is known of one model, read from the JSON beside its weights.
+def describe(name, card):
+  """What is known of one model.
 
   Args:
     name: one of `yoho_tf.list_models()`.
+    card: the contents of the JSON file beside a bundled model, else {}.
 
   Returns:
     dict: name, description, classes (their number or None), licence, bytes
-    (or None) and bundled (bool). A model without a JSON file is downloaded
-    on its first use and described by its name alone.
-
-  Raises:
-    ValueError: the JSON file cannot be read; the message names it.
+    (or None) and bundled (bool).
   """
-  path = WEIGHTS_FOLDER / f"{name}.json"
-  card = {}
-  if path.is_file():
-    try:
-      card = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-      raise ValueError(f"{path}: not valid JSON: {error}") from None
   classes = card.get("classes")
   return {
     "name": name,
@@ -61,20 +45,26 @@ def format_table(models):
   )
 
 
-def main(argv=None, prog=None):
+def main(argv=None, prog="yoho models"):
   """Prints the table, or JSON; returns the exit code."""
-  parser = argparse.ArgumentParser(prog=prog, description=__doc__)
+  parser = argparse.ArgumentParser(
+    prog=prog,
+    description="Lists the models that can be loaded. Those that are not"
+    " bundled are fetched on their first use, or read from --weights.",
+  )
   parser.add_argument("--json", action="store_true", help="print JSON")
   options = parser.parse_args(argv)
+
+  from yoho_tf import hub
+
   try:
-    models = [describe(name) for name in list_models()]
+    cards = hub.bundled()
+    models = [describe(name, cards.get(name, {})) for name in hub.list_models()]
   except ValueError as error:
-    print(f"{parser.prog}: {error}", file=sys.stderr)
+    print(f"{prog}: a model's JSON cannot be read: {error}", file=sys.stderr)
     return 1
   if options.json:
     print(json.dumps(models, indent=2, ensure_ascii=False))
-  elif models:
-    print(format_table(models))
   else:
-    print("no models are bundled with this installation")
+    print(format_table(models))
   return 0

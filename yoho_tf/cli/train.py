@@ -61,13 +61,14 @@ def main(argv=None, prog="yoho train") -> int:
       initial_weights=args.initial_weights,
       log=lambda line: print(line, flush=True),
     )
+    permissive_only = not args.allow_non_commercial
     finish.finish(
       network,
       params,
       training,
-      source_folder=args.sources,
+      name=args.preset,
+      validation_pool=fit.pool(args.sources, "val", params, permissive_only),
       out_folder=args.out,
-      permissive_only=not args.allow_non_commercial,
       log=lambda line: print(line, flush=True),
     )
   except (ValueError, OSError) as error:

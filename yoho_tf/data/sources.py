@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from yoho_tf import audio
-from yoho_tf.labels import FOLDERS
+from yoho_tf.labels import FOLDERS, did_you_mean
 
 ROLES = ("event", "distractor", "background", "rir")
 
@@ -38,9 +38,13 @@ _SPOKEN_ROLES = ("speech", "keyword")
 _AMBIGUOUS = re.compile(r"rain|storm|drizzle|thunder|weather_portal", re.I)
 _AMBIGUOUS_CLASSES = ("thunderstorm", "vocal_creature", "laughing")
 
-# Terms that forbid commercial use, force a licence on derivatives in full
-# (GPL), or are not known.
-_NOT_PERMISSIVE = re.compile(r"NC|GPL|\?|Sampling Plus|extra conditions")
+# Terms that forbid commercial use or derivatives, force a licence on
+# derivatives in full (GPL), or are not known.
+_NOT_PERMISSIVE = re.compile(
+  r"NC|\bND\b|GPL|\?|Sampling Plus|extra conditions|^\s*$"
+)
+
+_COLUMNS = ("path", "role", "class", "split", "source_id", "licence")
 
 
 def aliases() -> dict[str, str]:
@@ -141,9 +145,14 @@ def read_manifest(
   path = pathlib.Path(path)
   path = path / "manifest.csv" if path.is_dir() else path
   if not path.is_file():
-    raise ValueError(f"sources must hold a manifest.csv; received {str(path)!r}")
+    raise ValueError(
+      f"sources must hold a manifest.csv; received {str(path)!r}"
+    )
   root, names = path.parent, aliases()
   rows = _rows(path)
+  missing = [name for name in _COLUMNS if rows and name not in rows[0]]
+  if missing:
+    raise ValueError(f"{path}: must have a column {missing[0]!r}")
   strong = {}
   labels_path = root / "labels.csv"
   if labels_path.is_file():
@@ -173,6 +182,9 @@ def read_manifest(
               Source(role="event", label=label, start=start, end=end, **common)
             )
       continue
+    if row["role"] not in _ROLE_OF:
+      known = (*_ROLE_OF, "real_strong")
+      raise ValueError(f"{path}: role {did_you_mean(row['role'], known)}")
     role = _ROLE_OF[row["role"]]
     if role in ("background", "distractor") and (
       _AMBIGUOUS.search(row["path"]) or row["class"] in _AMBIGUOUS_CLASSES
@@ -207,3 +219,9 @@ def real_strong_ids(path, *, split: str) -> set[str]:
     for row in _rows(path)
     if row["role"] == "real_strong" and row["split"] == split
   }
+
+
+def strong_rows(folder, *, split: str) -> list[dict]:
+  """Rows of `labels.csv`: strong labels of the field recordings of a split."""
+  rows = _rows(pathlib.Path(folder, "labels.csv"))
+  return [row for row in rows if row["split"] == split]

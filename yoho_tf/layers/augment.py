@@ -29,6 +29,8 @@ class SpecAugment(keras.layers.Layer):
     seed=0,
     **kwargs,
   ):
+    # Also under mixed precision: the sum of a log-mel in dB leaves float16.
+    kwargs["dtype"] = "float32"
     super().__init__(**kwargs)
     self.frequency_masks = frequency_masks
     self.frequency_mask_bands = frequency_mask_bands

@@ -1,12 +1,37 @@
 """The convolutional body that YAMNet and YOHO share (MobileNet v1).
 
 A body is a table of rows `(kind, stride, channels)`, kept in the model file;
-`body` walks it. The
-layer names are the weight format: `layer1_conv`, `layerN_depthwise_conv`,
-`layerN_pointwise_conv`, each with `_bn` and `_relu`.
+`body` walks it. The layer names are the weight format: `layer1_conv`,
+`layerN_depthwise_conv`, `layerN_pointwise_conv`, each with `_bn` and `_relu`.
 """
 
 import keras
+
+
+@keras.saving.register_keras_serializable("yoho_tf")
+class BatchNormalization(keras.layers.BatchNormalization):
+  """Keras' layer, which can keep its loaded statistics in training too.
+
+  `layer(x, training=False)` in a Functional model does not do that: in
+  training the model hands `training=True` to each of its layers. The class is
+  called like Keras', because `.weights.h5` files name layers by their class.
+
+  Args:
+    frozen: whether to normalise by the moving statistics for ever, and leave
+      them as they are; beta still trains.
+  """
+
+  def __init__(self, *, frozen=False, **kwargs):
+    super().__init__(**kwargs)
+    self.frozen = frozen
+
+  def call(self, inputs, training=None, mask=None):
+    training = False if self.frozen else training
+    return super().call(inputs, training=training, mask=mask)
+
+  def get_config(self):
+    return {**super().get_config(), "frozen": self.frozen}
+
 
 def scaled(channels: int, width: float) -> int:
   """Channels times the width multiplier, at least 1."""
@@ -19,6 +44,7 @@ def body(
   *,
   activation,
   batchnorm_epsilon,
+  batchnorm_momentum=0.99,
   width=1.0,
   frozen_batchnorm_layers=0,
   dropout=0.0,
@@ -34,8 +60,8 @@ def body(
     activation: "relu" or "relu6".
     width: multiplies every channel count.
     frozen_batchnorm_layers: layers 1..n use their loaded statistics for ever
-      (called with training=False; beta still trains). Loaded, folded weights
-      have mean 0 and variance 1: batch statistics would destroy them.
+      (beta still trains). Loaded, folded weights have mean 0 and variance 1:
+      batch statistics would destroy them.
     dropout: SpatialDropout2D rate after separable layers.
     dropout_from_layer: the first layer with dropout.
     l2_first, l2_pointwise: L2 factors on layer 1's and pointwise kernels.
@@ -45,11 +71,13 @@ def body(
   """
 
   def norm_act(x, name, number):
-    frozen = number <= frozen_batchnorm_layers
-    norm = keras.layers.BatchNormalization(
-      scale=False, epsilon=batchnorm_epsilon, name=f"{name}_bn"
-    )
-    x = norm(x, training=False) if frozen else norm(x)
+    x = BatchNormalization(
+      frozen=number <= frozen_batchnorm_layers,
+      scale=False,
+      epsilon=batchnorm_epsilon,
+      momentum=batchnorm_momentum,
+      name=f"{name}_bn",
+    )(x)
     top = 6.0 if activation == "relu6" else None
     return keras.layers.ReLU(max_value=top, name=f"{name}_relu")(x)
 

@@ -224,6 +224,7 @@ class PadWaveform(keras.Layer):
   """
 
   def __init__(self, *, step, extra, covered, **kwargs):
+    kwargs["dtype"] = "float32"  # float16 would leave 11 bits of the waveform
     super().__init__(**kwargs)
     self.step = step
     self.extra = extra
@@ -268,12 +269,16 @@ class CheckFrames(keras.Layer):
     self.step = step
 
   def call(self, log_mel):
-    frames = log_mel.shape[1]
+    self.compute_output_shape(log_mel.shape)
+    return log_mel
+
+  def compute_output_shape(self, input_shape):
+    frames = input_shape[1]
     if frames is not None and frames % self.step:
       raise ValueError(
         f"log_mel must have a multiple of {self.step} frames; received {frames}"
       )
-    return log_mel
+    return input_shape
 
   def get_config(self):
     return {**super().get_config(), "step": self.step}

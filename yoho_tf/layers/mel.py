@@ -66,3 +66,34 @@ def slaney_mel_matrix(
   falling = (high - bins_hz) / (high - centre)
   triangles = np.maximum(0, np.minimum(rising, falling))
   return triangles * (2 / (high - low))
+
+
+def log_mel(waveform, params) -> np.ndarray:
+  """YAMNet's log-mel of a whole recording, for pictures and references.
+
+  The network's own front end is `layers/frontend.py`; this one is float64
+  numpy, and pads a short waveform to one frame.
+
+  Args:
+    waveform: [samples].
+    params: `FrontendParams`; its STFT, mel and `log_offset` fields are used.
+
+  Returns:
+    float32 [frames, bands].
+  """
+  window, hop = params.stft_window_samples, params.stft_hop_samples
+  waveform = np.pad(waveform, (0, max(0, window - len(waveform))))
+  frames = np.lib.stride_tricks.sliding_window_view(waveform, window)[::hop]
+  matrix = htk_mel_matrix(
+    fft_length=params.fft_length,
+    sample_rate_hz=params.sample_rate_hz,
+    mel_bands=params.mel_bands,
+    mel_min_hz=params.mel_min_hz,
+    mel_max_hz=params.mel_max_hz,
+  )
+  blocks = [
+    np.abs(np.fft.rfft(part * hann_window(window), params.fft_length)) @ matrix
+    for part in np.array_split(frames, max(1, len(frames) // 4096))
+  ]  # in parts: an hour of frames would not fit at once
+  mel = np.concatenate(blocks)  # [frames, bands]
+  return np.log(mel + params.log_offset).astype(np.float32)

@@ -3,10 +3,8 @@
 import numpy as np
 
 from yoho_tf.metrics._frames import check_frame_scores
-from yoho_tf.metrics._inputs import Events
-from yoho_tf.metrics._intersection import Candidates, Overlaps
+from yoho_tf.metrics._intersection import Candidates
 from yoho_tf.metrics._overlaps import (
-  overlapping_pairs,
   ranges,
   table_overlaps,
   tree_overlaps,
@@ -43,10 +41,9 @@ def _lane(events, problem):
 
 def _reach(lane, end):
   """Running maximum of the ends of earlier events of the same lane."""
-  rank = np.unique(end, return_inverse=True)[1].reshape(-1)
-  key = np.maximum.accumulate(lane * (len(end) + 1) + rank)
-  order = np.argsort(rank, kind="stable")
-  values = end[order][np.searchsorted(rank[order], key % (len(end) + 1))]
+  ends, rank = np.unique(end, return_inverse=True)
+  size = len(ends) + 1
+  values = ends[np.maximum.accumulate(lane * size + rank.reshape(-1)) % size]
   first = np.append(True, lane[1:] != lane[:-1])[: len(lane)]
   return np.where(first, -np.inf, np.append(-np.inf, values[:-1])[: len(lane)])
 
@@ -142,7 +139,7 @@ def _step_functions(events, problem, references):
   cut, cut_row = edge[new], edge_row[new]
   begin = np.searchsorted(cut_row, np.arange(len(lane)))
   num_cuts = np.bincount(cut_row, minlength=len(lane))
-  first, stop = np.split(index - begin[edge_row_of(order, row)], 2)
+  first, stop = np.split(index - begin[np.concatenate([row, row])], 2)
   cuts = np.empty((len(lane), num_cuts.max()))
   cuts[:] = cut[begin + num_cuts - 1][:, None]
   cuts[cut_row, np.arange(len(cut)) - begin[cut_row]] = cut
@@ -175,4 +172,5 @@ def point_overlaps(problems, references, overlap):
   columns = [np.concatenate(column) for column in zip(*parts)]
   step = np.concatenate(steps)
   candidates = Candidates(*columns, -step, -step - 1, None)
-  return table_overlaps(candidates, references, len(problems[0].labels))
+  overlaps = table_overlaps(candidates, references, len(problems[0].labels))
+  return overlaps._replace(is_points=True)

@@ -77,7 +77,7 @@ def check_frame_scores(source, files, labels, durations=None):
     )
   order = [names.index(name) for name in labels]
   same_order = order == list(range(len(order)))
-  bounds = getattr(source, "boundaries_seconds")
+  bounds = source.boundaries_seconds
   out, checked = [], {}
   for i, name in enumerate(files):
     if name not in source.scores:
@@ -187,9 +187,11 @@ def component_tree(scores):
   rows = np.concatenate([np.full((1, num_lanes), -np.inf), scores])
   flat = rows.ravel()
   below = np.full(flat.size, -1)  # the node under a node in its stack
-  stop_row = np.full(flat.size, num_frames + 1)
+  start_row = np.zeros(flat.size, np.int64)  # row before the run
+  stop_row = np.full(flat.size, num_frames + 1)  # row after the run
   columns = np.arange(num_lanes)
   top = columns.copy()  # [lanes], node on top of each stack
+  top_row = np.zeros(flat.size, np.int64)  # latest row of an equal score
   for row in range(1, num_frames + 1):
     value = rows[row]
     lanes = np.flatnonzero(flat[top] > value)
@@ -203,7 +205,9 @@ def component_tree(scores):
     lanes = np.flatnonzero(flat[top] < value)
     node = lanes + row * num_lanes
     below[node] = top[lanes]
+    start_row[node] = top_row[top[lanes]]
     top[lanes] = node
+    top_row[top] = row
   node = np.flatnonzero(below >= 0)  # [nodes]
   lane = node % num_lanes
   left, right_row = below[node], stop_row[node]
@@ -211,6 +215,4 @@ def component_tree(scores):
   parent = np.where(flat[right] > flat[left], right, left)
   index = np.full(flat.size, -1)
   index[node] = np.arange(len(node))
-  return Tree(
-    lane, left // num_lanes, right_row - 1, flat[node], index[parent]
-  )
+  return Tree(lane, start_row[node], right_row - 1, flat[node], index[parent])

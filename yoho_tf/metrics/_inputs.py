@@ -9,6 +9,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -74,6 +75,8 @@ def prepare(
   unknown_labels="error",
   unknown_files="error",
   match="name",
+  drop_invalid=False,
+  zero_length="error",
 ):
   """Checks two tables and brings them to common indices.
 
@@ -84,6 +87,10 @@ def prepare(
     files: file list where there are no durations.
     unknown_labels, unknown_files: "error", or "ignore" drops such estimates.
     match: files are the same by "name", "basename" or "stem".
+    drop_invalid: drops rows that break a rule and counts them in the notes,
+      instead of an error.
+    zero_length: "error", or "keep" events that end where they start, as
+      sed_eval does; they count for segments and events only.
 
   Returns:
     A `Problem`.
@@ -97,15 +104,20 @@ def prepare(
   ):
     if value not in ("error", "ignore"):
       raise ValueError(f"{name}: 'error' or 'ignore', received {value!r}")
+  if zero_length not in ("error", "keep"):
+    raise ValueError(
+      f"zero_length: 'error' or 'keep', received {zero_length!r}"
+    )
   key = _file_key(match)
   if durations is None:
     durations = getattr(reference, "durations", None) or None
-  ref = _table(reference, "reference")
-  est = _table(estimate, "estimate")
+  notes = {}
+  rules = (drop_invalid, zero_length == "keep")
+  ref = _table(reference, "reference", rules, notes)
+  est = _table(estimate, "estimate", rules, notes)
   lengths = None if durations is None else read_durations(durations)
   file_index = _file_index(ref, est, lengths, files, key)
   labels = _label_names(labels, ref)
-  notes = {}
   reference = _encode(
     ref, "reference", file_index, labels, "error", "error", match, notes
   )
@@ -126,9 +138,7 @@ def prepare(
       notes[f"{name}_beyond_duration"] = int(
         np.count_nonzero(events.end > seconds[events.file])
       )
-  return Problem(
-    tuple(file_index), labels, reference, estimate, seconds, notes
-  )
+  return Problem(tuple(file_index), labels, reference, estimate, seconds, notes)
 
 
 def read_durations(durations):
@@ -193,7 +203,9 @@ def did_you_mean(name, names):
 
 
 def _label_names(labels, ref):
-  return tuple(sorted(set(ref.labels))) if labels is None else label_names(labels)
+  return (
+    tuple(sorted(set(ref.labels))) if labels is None else label_names(labels)
+  )
 
 
 def _file_key(match):
@@ -243,7 +255,7 @@ class _KeyedIndex(dict):
     return self.by_key.get(self.key(name), default)
 
 
-def _table(source, argument):
+def _table(source, argument, rules, notes):
   """Columns of any accepted input, checked row by row."""
   known_empty = []
   if isinstance(source, (str, os.PathLike)):
@@ -268,11 +280,11 @@ def _table(source, argument):
       f"{argument}: columns of one length, received {sorted(lengths)}"
     )
   start, end = times[:2]
-  unlabelled = np.fromiter(
-    (not isinstance(label, str) or not label for label in labels),
-    bool,
-    num_rows,
-  )
+  unlabelled = np.zeros(num_rows, bool)
+  if not all(isinstance(label, str) and label for label in set(labels)):
+    unlabelled[:] = [
+      not isinstance(label, str) or not label for label in labels
+    ]
   empty = unlabelled & np.isnan(start) & np.isnan(end)
   if empty.any():
     known_empty += [str(names[i]) for i in np.flatnonzero(empty)]
@@ -281,20 +293,33 @@ def _table(source, argument):
     labels = [labels[i] for i in keep]
     times = tuple(column[keep] for column in times)
     start, end, unlabelled = *times[:2], unlabelled[keep]
-  _check_rows(argument, names, labels, times, unlabelled)
+  broken = _check_rows(argument, names, labels, times, unlabelled, *rules)
+  if broken.any():
+    notes[f"{argument}_rows_dropped"] = int(np.count_nonzero(broken))
+    keep = np.flatnonzero(~broken)
+    names = [names[i] for i in keep]
+    labels = [labels[i] for i in keep]
+    times = tuple(column[keep] for column in times)
   return _Table(names, labels, times, list(dict.fromkeys(known_empty)))
 
 
-def _check_rows(argument, names, labels, times, unlabelled):
-  """Raises at the first rule that a row breaks."""
+def _check_rows(
+  argument, names, labels, times, unlabelled, drop_invalid, zero_length
+):
+  """Raises at the first rule that a row breaks, or marks such rows."""
   start, end, score = times[:3]
   rules = (
     (unlabelled, "label must be a non-empty text"),
     (~(np.isfinite(start) & np.isfinite(end)), "times must be finite"),
     ((start < 0) | (end < 0), "times must be >= 0"),
-    (end <= start, "end must be greater than start"),
+    (
+      (end < start) if zero_length else (end <= start),
+      "end must be greater than start",
+    ),
     (np.isinf(score), "score must be finite"),
   )
+  if drop_invalid:
+    return np.any([broken for broken, _ in rules], axis=0)
   for broken, rule in rules:
     if broken.any():
       rows = np.flatnonzero(broken)
@@ -306,6 +331,7 @@ def _check_rows(argument, names, labels, times, unlabelled):
       raise ValueError(
         f"{argument}: {rule}, received {len(rows)} such rows: {shown}"
       )
+  return np.zeros(len(labels), bool)
 
 
 def _columns(source, argument):
@@ -330,12 +356,16 @@ def _columns(source, argument):
       continue
     column = source[found] if is_table else getattr(source, found)
     if name in ("filename", "label"):
-      columns[name] = column.tolist() if hasattr(column, "tolist") else list(column)
+      columns[name] = (
+        column.tolist() if hasattr(column, "tolist") else list(column)
+      )
     else:
       try:
         columns[name] = np.asarray(column, dtype=np.float64)
       except (TypeError, ValueError) as error:
-        raise ValueError(f"{argument}: {name} must be numbers, {error}") from None
+        raise ValueError(
+          f"{argument}: {name} must be numbers, {error}"
+        ) from None
   return columns
 
 
@@ -346,11 +376,12 @@ def _encode(
   """Replaces names by indices; drops what is unknown and to be ignored."""
   label_index = {name: i for i, name in enumerate(labels)}
   num_rows = len(table.labels)
-  file = np.fromiter(
-    (file_index.get(name, -1) for name in table.names), np.int64, num_rows
-  )
-  label = np.fromiter(
-    (label_index.get(name, -1) for name in table.labels), np.int64, num_rows
+  file, label = (
+    np.array(list(map(index.get, names, repeat(-1))), np.int64)  # [rows]
+    for index, names in (
+      (file_index, table.names),
+      (label_index, table.labels),
+    )
   )
   keep = np.ones(num_rows, bool)
   if num_rows and label.min() < 0:

@@ -36,6 +36,7 @@ class Overlaps(NamedTuple):
   other: object  # rows -> (row, label, total), of the same kind as `same`
   pairs: object  # rows -> (row, reference, seconds)
   is_share: bool
+  is_points: bool = False  # detections of different `high` never meet
 
 
 class Changes(NamedTuple):
@@ -75,6 +76,8 @@ def changes(overlaps, references, durations, params, decimals):
   Returns:
     `Changes`.
   """
+  if overlaps.is_share and decimals is not None:
+    overlaps = _in_seconds(overlaps)
   events = overlaps.events
   length = events.end - events.start
   unit = 1.0 if overlaps.is_share else length
@@ -90,83 +93,144 @@ def changes(overlaps, references, durations, params, decimals):
     )
     unit = 1.0 if overlaps.is_share else length[row]
     hit = reaches(total, params.cttc, unit, decimals)
-    parts.append(_exist(events, row[hit], CT + label[hit], 1))
-  parts.append(
-    _true_positives(overlaps, np.flatnonzero(passed), references, params, decimals)
+    parts.append(_cross_triggers(events, row[hit], label[hit]))
+  covered = _coverage(overlaps, np.flatnonzero(passed), references)
+  parts.append(_true_positives(covered, overlaps, references, params, decimals))
+  return Changes(*(np.concatenate(columns) for columns in zip(*parts)))
+
+
+def _in_seconds(overlaps):
+  """Totals in seconds, for criteria that round them."""
+  length = overlaps.events.end - overlaps.events.start
+
+  def other(rows, cttc, decimals):
+    row, label, total = overlaps.other(rows, cttc, decimals)
+    return row, label, total * length[row]
+
+  return overlaps._replace(
+    same=overlaps.same * length, other=other, is_share=False
   )
-  return sort_changes(parts)
 
 
 def sort_changes(parts):
   """Joins and sorts changes."""
   joined = [np.concatenate(columns) for columns in zip(*parts)]
-  order = np.lexsort((-joined[0], joined[2]))
+  score, label = joined[0], joined[2]
+  order = np.argsort(label, kind="stable")
+  bounds = np.searchsorted(label[order], np.arange(label.max(initial=-1) + 2))
+  for first, stop in zip(bounds[:-1], bounds[1:]):
+    rows = order[first:stop]
+    order[first:stop] = rows[np.argsort(-score[rows], kind="stable")]
   return Changes(*(column[order] for column in joined))
 
 
-def _exist(events, rows, kind, delta):
-  """+delta at `high` and -delta at `low` of the given candidates."""
+def _exist(events, rows, kind):
+  """+1 at `high` and -1 at `low` of the given candidates."""
   ends = np.flatnonzero(events.low[rows] > -np.inf)
   twice = np.concatenate([rows, rows[ends]])
-  sign = np.repeat([1, -1], [len(rows), len(ends)])
-  kind = np.broadcast_to(kind, rows.shape)
   return Changes(
     np.concatenate([events.high[rows], events.low[rows[ends]]]),
     events.file[twice],
     events.label[twice],
     np.concatenate([kind, kind[ends]]),
-    sign * delta,
+    np.repeat([1, -1], [len(rows), len(ends)]),
+  )
+
+
+def _at_high(events, rows, kind, delta):
+  rows_kept = np.flatnonzero(delta)
+  rows, kind, delta = rows[rows_kept], kind[rows_kept], delta[rows_kept]
+  return Changes(
+    events.high[rows], events.file[rows], events.label[rows], kind, delta
   )
 
 
 def _false_positives(events, counted):
   if events.parent is None:
-    return _exist(events, np.flatnonzero(counted), FP, 1)
+    rows = np.flatnonzero(counted)
+    return _exist(events, rows, np.full(len(rows), FP))
   # What a node takes back is added at its parent: chains cancel.
   delta = counted.astype(np.int64)
   parent = events.parent[counted & (events.parent >= 0)]
   delta -= np.bincount(parent, minlength=len(delta))
-  rows = np.flatnonzero(delta)
-  return Changes(
-    events.high[rows],
-    events.file[rows],
-    events.label[rows],
-    np.full(len(rows), FP),
-    delta[rows],
+  return _at_high(events, np.arange(len(delta)), np.full(len(delta), FP), delta)
+
+
+def _cross_triggers(events, rows, label):
+  """Changes for pairs of a candidate and another label, sorted by both."""
+  if events.parent is None:
+    return _exist(events, rows, CT + label)
+  size = int(label.max(initial=0)) + 1
+  key = rows * size + label
+  parent = events.parent[rows]
+  above = parent * size + label
+  at = np.minimum(np.searchsorted(key, above), max(len(key) - 1, 0))
+  cancels = key[at] == above
+  delta = 1 - np.bincount(at[cancels], minlength=len(key))
+  ends = np.flatnonzero(~cancels & (parent >= 0))
+  return _at_high(
+    events,
+    np.concatenate([rows, parent[ends]]),
+    CT + np.concatenate([label, label[ends]]),
+    np.concatenate([delta, np.full(len(ends), -1)]),
   )
 
 
-def _true_positives(overlaps, passed, references, params, decimals):
-  """Changes of the number of references that are covered enough."""
+def _coverage(overlaps, passed, references):
+  """Coverage of every reference after each change.
+
+  Returns:
+    (reference, score, coverage) `[changes]`, by reference, then descending
+    score; coverage is a share where `overlaps.is_share`.
+  """
   events = overlaps.events
-  row, ref, seconds = overlaps.pairs(passed)
-  ends = np.flatnonzero(events.low[row] > -np.inf)
-  length = references.end - references.start
+  row, ref, amount = overlaps.pairs(passed)
   if overlaps.is_share:
-    seconds = seconds / length[ref]
-  score = np.concatenate([events.high[row], events.low[row[ends]]])
-  ref = np.concatenate([ref, ref[ends]])
-  seconds = np.concatenate([seconds, -seconds[ends]])
+    amount = amount / (references.end - references.start)[ref]
+  score = events.high[row]
+  if not overlaps.is_points:
+    ends = np.flatnonzero(events.low[row] > -np.inf)
+    score = np.concatenate([score, events.low[row[ends]]])
+    ref = np.concatenate([ref, ref[ends]])
+    amount = np.concatenate([amount, -amount[ends]])
   order = np.lexsort((-score, ref))
-  score, ref, seconds = score[order], ref[order], seconds[order]
+  score, ref, amount = score[order], ref[order], amount[order]
+  if overlaps.is_points:
+    first = _first_of_runs(ref, score)
+    group = np.cumsum(first) - 1
+    return ref[first], score[first], np.bincount(group, weights=amount)
   last = _last_of_runs(ref, score)
-  coverage = np.cumsum(seconds)[last]
+  total = np.cumsum(amount)[last]
   score, ref = score[last], ref[last]
-  new_ref = _first_of_runs(ref)
   # Sums run on over all references: take off what came before each.
-  base = np.append(0.0, coverage)[np.flatnonzero(new_ref)]
-  coverage = coverage - base[np.cumsum(new_ref) - 1]
+  new = _first_of_runs(ref)
+  before = np.append(0.0, total)[np.flatnonzero(new)]
+  return ref, score, total - before[np.cumsum(new) - 1]
+
+
+def _true_positives(covered, overlaps, references, params, decimals):
+  """Changes of the number of references that are covered enough."""
+  ref, score, coverage = covered
+  length = references.end - references.start
   unit = 1.0 if overlaps.is_share else length[ref]
-  hit = reaches(coverage, params.gtc, unit, decimals).astype(np.int64)
-  before = np.where(new_ref, 0, np.append(0, hit[:-1])[: len(hit)])
-  moved = np.flatnonzero(hit != before)
-  ref = ref[moved]
+  hit = reaches(coverage, params.gtc, unit, decimals)
+  if overlaps.is_points:
+    rows = np.flatnonzero(hit)
+    ref = np.tile(ref[rows], 2)
+    score = np.concatenate([score[rows], score[rows] - 1])
+    delta = np.repeat([1, -1], len(rows))
+  else:
+    hit = hit.astype(np.int64)
+    new = _first_of_runs(ref)
+    delta = hit - np.where(new, 0, np.append(0, hit[:-1])[: len(hit)])
+    rows = np.flatnonzero(delta)
+    ref, score, delta = ref[rows], score[rows], delta[rows]
   return Changes(
-    score[moved],
+    score,
     references.file[ref],
     references.label[ref],
-    np.full(len(moved), TP),
-    (hit - before)[moved],
+    np.full(len(ref), TP),
+    delta,
   )
 
 

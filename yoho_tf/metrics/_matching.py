@@ -122,3 +122,41 @@ def match_optimal(ref, est):
   for e in left:
     matching.augment(e, refs_of)
   return matching.ref_of
+
+
+def match_ranked(rank, ref, iou, thresholds):
+  """Detections in rank order each take the free reference of highest IoU.
+
+  All thresholds and all files are solved together: every detection proposes
+  to its best remaining reference, a reference keeps the best-ranked
+  proposal, and the others move on. With one ranking for all references this
+  ends in the result of taking the detections one after the other.
+
+  Args:
+    rank: int64 `[pairs]`, position of the detection.
+    ref: int64 `[pairs]`.
+    iou: float64 `[pairs]`.
+    thresholds: floats.
+
+  Returns:
+    (threshold index, rank) of the true positives, int64 `[matches]` each.
+  """
+  if not len(rank):
+    return np.zeros(0, np.int64), np.zeros(0, np.int64)
+  order = np.lexsort((ref, -iou, rank))
+  rank, ref, iou = rank[order], ref[order], iou[order]
+  level, pair = np.nonzero(iou >= np.asarray(thresholds)[:, None])
+  rank, ref = rank[pair], ref[pair]
+  num_ranks, num_refs = (
+    int(rank.max(initial=0)) + 1,
+    int(ref.max(initial=0)) + 1,
+  )
+  det, goal = level * num_ranks + rank, level * num_refs + ref
+  holder = np.full(len(thresholds) * num_refs, num_ranks)
+  while True:
+    head = np.flatnonzero(np.append(True, det[1:] != det[:-1])[: len(det)])
+    np.minimum.at(holder, goal[head], rank[head])
+    keep = rank <= holder[goal]
+    if keep.all():
+      return level[head], rank[head]
+    det, goal, rank, level = det[keep], goal[keep], rank[keep], level[keep]

@@ -39,9 +39,7 @@ def table_overlaps(events, references, num_labels):
   share = seconds / length[row]
   is_same = events.label[row] == references.label[ref]
   num_events = len(events.file)
-  same = np.bincount(
-    row[is_same], weights=share[is_same], minlength=num_events
-  )
+  same = np.bincount(row[is_same], weights=share[is_same], minlength=num_events)
   other_row, other_ref = row[~is_same], ref[~is_same]
   other_share = share[~is_same]
 
@@ -51,9 +49,7 @@ def table_overlaps(events, references, num_labels):
     keep = wanted[other_row]
     key = other_row[keep] * num_labels + references.label[other_ref[keep]]
     unique, index = np.unique(key, return_inverse=True)
-    total = np.bincount(
-      index, weights=other_share[keep], minlength=len(unique)
-    )
+    total = np.bincount(index, weights=other_share[keep], minlength=len(unique))
     return unique // num_labels, unique % num_labels, total
 
   def pairs(rows):
@@ -68,31 +64,35 @@ def table_overlaps(events, references, num_labels):
 def overlapping_pairs(events, references):
   """All (event, reference) of one file that overlap by more than 0.
 
-  Exact: times are replaced by their ranks, so that (file, time) is one
-  integer key. A running maximum of the ends bounds the search on the left.
+  Exact: times are replaced by their ranks among the times of the references,
+  so that (file, time) is one integer key. A running maximum of the ends
+  bounds the search on the left.
   """
-  num_events, num_refs = len(events.start), len(references.start)
-  times = np.concatenate(
-    [events.start, events.end, references.start, references.end]
-  )
-  rank = np.unique(times, return_inverse=True)[1].reshape(-1)
+  if not len(references.file) or not len(events.file):
+    return np.zeros(0, np.int64), np.zeros(0, np.int64)
+  # Most events of most systems lie where there is no reference at all.
+  there = np.zeros(int(max(events.file.max(), references.file.max())) + 1, bool)
+  there[references.file] = True
+  rows = np.flatnonzero(there[events.file])
+  file, start, end = events.file[rows], events.start[rows], events.end[rows]
+  times = np.unique(np.concatenate([references.start, references.end]))
   size = len(times) + 1
-  starts, ends, ref_starts, ref_ends = np.split(
-    rank, np.cumsum([num_events, num_events, num_refs])
-  )
-  order = np.lexsort((ref_starts, references.file))
+  order = np.lexsort((references.start, references.file))
   base = references.file[order] * size
-  reach = np.maximum.accumulate(base + ref_ends[order])
-  first = np.searchsorted(reach, events.file * size + starts, side="right")
-  stop = np.searchsorted(
-    base + ref_starts[order], events.file * size + ends, side="left"
+  ends = np.searchsorted(times, references.end[order])
+  starts = np.searchsorted(times, references.start[order])
+  # The first reference that may end after the event starts, and the first
+  # that starts at or after its end.
+  after_start = np.searchsorted(times, start, side="right")
+  at_end = np.searchsorted(times, end, side="left")
+  first = np.searchsorted(
+    np.maximum.accumulate(base + ends), file * size + after_start
   )
+  stop = np.searchsorted(base + starts, file * size + at_end)
   row, position = ranges(first, stop)
   ref = order[position]
-  keep = (ref_ends[ref] > starts[row]) & (
-    references.file[ref] == events.file[row]
-  )
-  return row[keep], ref[keep]
+  keep = references.end[ref] > start[row]
+  return rows[row[keep]], ref[keep]
 
 
 def tree_overlaps(
@@ -183,7 +183,9 @@ def tree_overlaps(
     size = num_cuts + 1
     base, meeting = met * size, own[wanted] * size
     first = np.searchsorted(
-      np.maximum.accumulate(base + at_end), meeting + tree.first[wanted], "right"
+      np.maximum.accumulate(base + at_end),
+      meeting + tree.first[wanted],
+      "right",
     )
     stop = np.searchsorted(
       base + after_start, meeting + tree.stop[wanted], "right"
@@ -205,7 +207,9 @@ def _cut_of(boundaries, row, start, end):
   times = np.concatenate([boundaries.ravel(), start, end])
   rank = np.unique(times, return_inverse=True)[1].reshape(-1)
   size = len(times) + 1
-  cuts, starts, ends = np.split(rank, [num_rows * num_cuts, len(rank) - len(end)])
+  cuts, starts, ends = np.split(
+    rank, [num_rows * num_cuts, len(rank) - len(end)]
+  )
   keys = np.repeat(np.arange(num_rows), num_cuts) * size + cuts
   base = row * num_cuts
   return (

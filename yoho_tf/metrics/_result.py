@@ -185,9 +185,7 @@ def mean_over_classes(values, present, absent_classes):
   else:
     values = np.where(present, values, np.nan)
   valid = ~np.isnan(values)
-  return divide(
-    np.where(valid, values, 0.0).sum(axis=-1), valid.sum(axis=-1)
-  )
+  return divide(np.where(valid, values, 0.0).sum(axis=-1), valid.sum(axis=-1))
 
 
 def assemble(values, labels, present, absent_classes):
@@ -208,7 +206,9 @@ def assemble(values, labels, present, absent_classes):
       for label, there in zip(labels, present)
       if not there
     }
-  columns = {name: plain(np.asarray(column)) for name, column in class_wise.items()}
+  columns = {
+    name: plain(np.asarray(column)) for name, column in class_wise.items()
+  }
   return {
     "overall": {name: plain(np.asarray(v)) for name, v in overall.items()},
     "macro": {name: plain(np.asarray(v)) for name, v in macro.items()},

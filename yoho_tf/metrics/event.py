@@ -107,9 +107,7 @@ def count_events(problem, params):
   # What is left is compared without labels, in input order.
   rest_ref, rest_est = ref.take(ref_left), est.take(est_left)
   substituted = match_greedy(
-    *close_pairs(
-      rest_ref, rest_est, params, rest_ref.file, rest_est.file
-    )
+    *close_pairs(rest_ref, rest_est, params, rest_ref.file, rest_est.file)
   )
   swapped = np.fromiter(substituted.values(), np.int64, len(substituted))
 
@@ -121,9 +119,7 @@ def count_events(problem, params):
     "tp": per_class(ref.take(hit)),
     "fp": per_class(rest_est),
     "fn": per_class(rest_ref),
-    "substitutions": np.bincount(
-      rest_ref.file[swapped], minlength=shape[0]
-    ),
+    "substitutions": np.bincount(rest_ref.file[swapped], minlength=shape[0]),
   }
 
 
@@ -184,9 +180,7 @@ def event_values(sums, params):
     + overall["insertion_rate"]
   )
   overall = {f"{name}_micro": value for name, value in overall.items()}
-  overall.update(
-    tp=micro[0], fp=micro[1], fn=micro[2], substitutions=swapped
-  )
+  overall.update(tp=micro[0], fp=micro[1], fn=micro[2], substitutions=swapped)
   class_wise.update(tp=tp, fp=fp, fn=fn)
   return overall, macro, class_wise
 

@@ -10,7 +10,6 @@ Serizel, "Threshold Independent Evaluation of Sound Event Detection Scores",
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -20,11 +19,16 @@ from yoho_tf.metrics._candidates import (
   point_overlaps,
   scored_overlaps,
   sorted_references,
-  table_candidates,
 )
 from yoho_tf.metrics._inputs import label_names, need_reference, prepare
-from yoho_tf.metrics._intersection import CT, FP, TP, changes, sort_changes
-from yoho_tf.metrics._overlaps import table_overlaps
+from yoho_tf.metrics._intersection import (
+  CT,
+  FP,
+  TP,
+  Changes,
+  changes,
+  sort_changes,
+)
 from yoho_tf.metrics._result import (
   MetricResult,
   assemble,
@@ -61,13 +65,12 @@ def intersection_metrics(
   )
   need_reference(problem, "intersection F1")
   references = sorted_references(problem, params.overlap)
-  events = table_candidates(problem, params.overlap)
-  overlaps = table_overlaps(events, references, len(problem.labels))
-  if params.time_decimals is not None:
-    overlaps = _in_seconds(overlaps)
+  overlaps = point_overlaps([problem], references, params.overlap)
   found = changes(
     overlaps, references, problem.durations, params, params.time_decimals
   )
+  # One point: what it takes back below its step does not belong to it.
+  found = Changes(*(column[found.score == 0] for column in found))
   counts = _file_counts(found, references, problem)
   sums = {name: column.sum(axis=0) for name, column in counts.items()}
   seconds = problem.durations
@@ -86,19 +89,6 @@ def intersection_metrics(
       sums["tp"] + sums["fn"] > 0,
       params.absent_classes,
     ),
-  )
-
-
-def _in_seconds(overlaps):
-  """Totals in seconds, for criteria that round them."""
-  length = overlaps.events.end - overlaps.events.start
-
-  def other(rows, cttc, decimals):
-    row, label, total = overlaps.other(rows, cttc, decimals)
-    return row, label, total * length[row]
-
-  return overlaps._replace(
-    same=overlaps.same * length, other=other, is_share=False
   )
 
 
@@ -338,9 +328,7 @@ def _curve(x, y):
   }
 
 
-def _class_points(
-  score, file, kind, delta, weights, fp_cost, cost, params
-):
+def _class_points(score, file, kind, delta, weights, fp_cost, cost, params):
   """Effective FP rate and weighted TP just below every score, from (0, 0)."""
   weighted = weights[file] * delta
   hits = np.cumsum(np.where(kind == TP, weighted, 0.0))

@@ -120,9 +120,9 @@ def count_segments(problem, lengths, params):
   num_ref, num_est, num_hit = active.T
 
   def per_file(number):
-    return np.bincount(
-      file, weights=run * number, minlength=num_files
-    ).astype(np.int64)
+    return np.bincount(file, weights=run * number, minlength=num_files).astype(
+      np.int64
+    )
 
   counts["substitutions"] = per_file(np.minimum(num_ref, num_est) - num_hit)
   counts["deletions"] = per_file(np.maximum(num_ref - num_est, 0))

@@ -161,11 +161,9 @@ def average_precision(tp, fp):
   """Sum of recall steps times precision, NaN without a positive."""
   if not len(tp) or tp[-1] == 0:
     return float("nan")
-  return float(
-    np.sum(np.diff(tp, prepend=0.0) * divide(tp, tp + fp)[tp + fp > 0])
-    if (tp + fp > 0).all()
-    else np.nansum(np.diff(tp, prepend=0.0) * divide(tp, tp + fp))
-  ) / float(tp[-1])
+  seen = tp + fp
+  precision = tp / np.where(seen > 0, seen, 1.0)
+  return float(np.sum(np.diff(tp, prepend=0.0) * precision) / tp[-1])
 
 
 def area_under_roc(tp, fp, *, kind="linear"):

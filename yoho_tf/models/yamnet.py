@@ -134,7 +134,8 @@ def encode(
   that holds the event's centre, so that no event is lost.
 
   Raises:
-    ValueError: for a label that is not in `params.labels`.
+    ValueError: for a label that is not in `params.labels`, or an event that
+      starts after the clip's end.
   """
   edges = cells(params, duration_seconds)
   targets = np.zeros((len(edges) - 1, params.num_classes), np.float32)
@@ -143,6 +144,11 @@ def encode(
     if event.label not in lookup:
       raise ValueError(
         f"events must have labels of the class map; received {event.label!r}"
+      )
+    if event.start >= edges[-1]:
+      raise ValueError(
+        f"events must start before the clip's end, {edges[-1]:g} s; received "
+        f"{event.label!r} {event.start:g}-{event.end:g} s"
       )
     covered = np.minimum(event.end, edges[1:]) - np.maximum(
       event.start, edges[:-1]
@@ -166,9 +172,12 @@ def decode(
 
   Args:
     outputs: `scores [patches, classes]`, optional `embeddings`; a leading
-      batch axis of 1 is dropped.
+      batch axis of 1 is dropped, and so are patches past the clip's end.
     duration_seconds: the clip's length; without it the last patch counts as
       full.
+
+  Raises:
+    ValueError: fewer patches than the duration needs.
   """
 
   def squeeze(value):
@@ -182,18 +191,24 @@ def decode(
     full = params.min_samples + (len(scores) - 1) * hop
     duration_seconds = full / rate
   samples = round(duration_seconds * rate)
-  scores = scores[: params.num_patches(samples)]
-  start = np.arange(len(scores)) * hop
+  patches = params.num_patches(samples)
+  if len(scores) < patches:
+    raise ValueError(
+      f"scores must have {patches} patches for {duration_seconds:g} s; "
+      f"received {len(scores)}"
+    )
+  scores = scores[:patches]
+  start = np.arange(len(scores)) * hop  # [patches], in samples
   fraction = np.clip((samples - start) / params.min_samples, 0, 1)
-  edges = cells(params, duration_seconds)
+  end_seconds = start / rate + params.patch_window_seconds
   return Tags(
     labels=params.labels or tuple(str(i) for i in range(scores.shape[1])),
     scores=scores,
     embeddings=None
     if embeddings is None
     else squeeze(embeddings)[: len(scores)],
-    start=edges[:-1],
-    end=edges[1:],
+    start=start / rate,
+    end=np.minimum(end_seconds, duration_seconds),
     valid_fraction=fraction,
     clip_scores=clip_scores(scores, fraction, params),
     duration_seconds=float(duration_seconds),

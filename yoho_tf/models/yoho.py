@@ -18,8 +18,9 @@ body, losses from logits, slots, post-processing per class, exact stitching.
 import numpy as np
 
 from yoho_tf.events import EventTable, merge_gaps
+from yoho_tf.labels import did_you_mean
 from yoho_tf.models import yamnet
-from yoho_tf.params import PRESETS, YohoParams, one_of
+from yoho_tf.params import PRESETS, YohoParams
 from yoho_tf.results import Detections
 
 # Keras is imported by `build` and `loss` only: prediction through LiteRT needs
@@ -82,6 +83,7 @@ def build(params: YohoParams = PARAMS) -> "keras.Model":  # noqa: F821
     TABLE,
     activation=params.activation,
     batchnorm_epsilon=params.batchnorm_epsilon,
+    batchnorm_momentum=params.batchnorm_momentum,
     width=params.width,
     frozen_batchnorm_layers=params.frozen_batchnorm_layers,
     dropout=params.dropout,
@@ -189,9 +191,7 @@ def _check_events(events, params, limit):
           f"{event.start:g}-{event.end:g} s"
         )
     if event.label not in params.labels:
-      raise ValueError(
-        f"event label must be {one_of(event.label, params.labels)}"
-      )
+      raise ValueError(f"event label {did_you_mean(event.label, params.labels)}")
 
 
 # ---- outputs -> events ------------------------------------------------------
@@ -212,10 +212,24 @@ def decode(
       recording, stitched), or on the `window` lattice also `[windows, cells,
       classes, 3 * slots]`, windows every `inference.window_hop_seconds`.
     duration_seconds: the recording's length; events are clipped to it.
+
+  Raises:
+    ValueError: another shape, or several windows on the `stride` lattice.
   """
   events = np.asarray(outputs["events"], np.float64)
   if events.ndim == 3:
     events = events[None]
+  shape = (len(params.labels), 3 * params.slots)
+  if events.ndim != 4 or events.shape[2:] != shape:
+    raise ValueError(
+      f"events must have shape [cells, {shape[0]}, {shape[1]}]; received "
+      f"{np.shape(outputs['events'])}"
+    )
+  if len(events) > 1 and params.lattice == "stride":
+    raise ValueError(
+      "events must be stitched to one row of cells on the lattice stride; "
+      f"received {len(events)} windows"
+    )
   windows, cells, classes, _ = events.shape
   hop = params.inference.window_hop_seconds
   if duration_seconds is None:
@@ -309,14 +323,13 @@ def _join(start, end, score, label, params, settings):
 def num_windows(num_samples: int, params: YohoParams) -> int:
   """Windows of a recording on the `window` lattice (yoho.md section 6).
 
-  An excess below one STFT hop makes no window (U3: 441,001-sample clips).
+  A rest below one STFT hop makes no window (U3: 441,001-sample clips).
   """
   rate = params.frontend.sample_rate_hz
   hop = round(params.inference.window_hop_seconds * rate)
-  excess = num_samples - params.window_samples
-  if excess < params.frontend.stft_hop_samples:
-    return 1
-  return -(-excess // hop) + 1
+  rest = num_samples - params.window_samples
+  rest -= params.frontend.stft_hop_samples - 1
+  return max(1, -(-rest // hop) + 1)
 
 
 def loss(params: YohoParams = PARAMS):

@@ -1,18 +1,20 @@
 """Callbacks of a training run; Keras only, every backend."""
 
 import json
-import os
 import pathlib
 
 import keras
 import numpy as np
 
+from yoho_tf.files import replace_text, replacing
+
 
 class EventEvaluation(keras.callbacks.Callback):
   """Decodes the validation set at each epoch's end and keeps the best weights.
 
-  Put it before loggers, behind `SwapEMAWeights`: it writes its scores into `logs`. A restarted run
-  reads `best.json` first, so an older, better epoch is never overwritten.
+  Put it before loggers, behind `SwapEMAWeights`: it writes its scores into
+  `logs`. A restarted run reads `best.json` first, so an older, better epoch is
+  never overwritten.
 
   Args:
     evaluate: `() -> {"event_f1_macro": ..., ...}` on the model as it stands.
@@ -41,14 +43,10 @@ class EventEvaluation(keras.callbacks.Callback):
       self.best = found[self.monitor]
       save_weights(self.model_to_save, self.folder / "best.weights.h5")
       text = json.dumps({"epoch": epoch, **found}, indent=2)
-      partial = self.folder / "best.json.partial"
-      partial.write_text(text)
-      os.replace(partial, self.folder / "best.json")
+      replace_text(self.folder / "best.json", text)
 
 
 def save_weights(model, path) -> None:
   """`model.save_weights`, to a temporary name first."""
-  path = pathlib.Path(path)
-  partial = path.with_name("partial." + path.name)  # keeps ".weights.h5"
-  model.save_weights(partial)
-  os.replace(partial, path)
+  with replacing(path) as part:
+    model.save_weights(part)

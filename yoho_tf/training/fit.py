@@ -6,7 +6,6 @@ epoch, and batches depend on (seed, epoch, index) only.
 """
 
 import json
-import os
 import pathlib
 import time
 from dataclasses import asdict, replace
@@ -16,6 +15,7 @@ import numpy as np
 
 from yoho_tf import weights_h5
 from yoho_tf.data import pydataset, sources
+from yoho_tf.files import replace_text
 from yoho_tf.layers import augment, frontend
 from yoho_tf.models import yoho
 from yoho_tf.params import TrainingParams, YohoParams, to_json
@@ -99,8 +99,8 @@ def train(
   if initial_weights:
     network.load_weights(initial_weights, skip_mismatch=True)
 
-  pool = _pool(source_folder, "train", params, permissive_only)
-  val_pool = _pool(source_folder, "val", params, permissive_only)
+  train_pool = pool(source_folder, "train", params, permissive_only)
+  val_pool = pool(source_folder, "val", params, permissive_only)
   waveforms, reference = evaluation.scene_set(
     val_pool,
     training.scene,
@@ -110,20 +110,17 @@ def train(
   )
   rate = params.frontend.sample_rate_hz
   durations = {k: len(v) / rate for k, v in waveforms.items()}
-  full = keras.Sequential(
-    [frontend.log_mel_layer(params.frontend)], name="front"
+  front = frontend.log_mel_layer(params.frontend)
+  features = np.concatenate(  # all scenes are equally long
+    [
+      np.asarray(front(evaluation.padded(waveform, params)[None]))
+      for waveform in waveforms.values()
+    ]
   )
-  features = {
-    name: np.asarray(full(_padded(waveform, params)[None]))
-    for name, waveform in waveforms.items()
-  }
 
   def evaluate():
-    stack = np.concatenate(list(features.values()))
-    events = network.predict(
-      {"log_mel": stack}, batch_size=16, verbose=0
-    )["events"]
-    cells = dict(zip(features, events, strict=True))
+    events = network.predict({"log_mel": features}, batch_size=16, verbose=0)
+    cells = dict(zip(waveforms, events["events"], strict=True))
     estimate = evaluation.decode_all(cells, params, durations)
     return evaluation.scores(reference, estimate, durations, params.labels)
 
@@ -146,16 +143,17 @@ def train(
     )
     log(f"stage {name}: {epochs} epochs of {training.steps_per_epoch} steps")
     batches = _ResumingBatches(
-      pool, params, training, first_epoch=first_epoch, workers=1
+      train_pool, params, training, first_epoch=first_epoch, workers=1
     )
     model.fit(
       batches,
       epochs=epochs,
+      shuffle=False,  # the batches are random already, and stay repeatable
       verbose=0,
       callbacks=[
         keras.callbacks.BackupAndRestore(out / f"backup_{name}"),
         _EpochOffset(batches, first_epoch),
-        keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+        *_averaging(training),
         callbacks.EventEvaluation(evaluate, network, out),
         keras.callbacks.CSVLogger(out / f"log_{name}.csv", append=True),
         _Progress(log),
@@ -197,14 +195,11 @@ class _Progress(keras.callbacks.Callback):
     self.log(f"epoch {epoch + 1} {values} {seconds:.0f} s")
 
 
-def _padded(waveform, params):
-  cells = params.num_cells(len(waveform))
-  size = cells * params.cell_samples + params.extra_samples
-  return np.pad(waveform, (0, size - len(waveform)))
-
-
-def _pool(folder, split, params, permissive_only):
-  exclude = () if split == "train" else _strong_ids(folder)
+def pool(folder, split, params, permissive_only):
+  """Material of a split, without the recordings kept for evaluation."""
+  exclude = ()
+  if split != "train":
+    exclude = sources.real_strong_ids(folder, split="val")
   return sources.read_manifest(
     folder,
     split=split,
@@ -212,10 +207,6 @@ def _pool(folder, split, params, permissive_only):
     permissive_only=permissive_only,
     exclude_ids=exclude,
   )
-
-
-def _strong_ids(folder):
-  return sources.real_strong_ids(folder, split="val")
 
 
 def _optimizer(training, peak, steps):
@@ -228,11 +219,17 @@ def _optimizer(training, peak, steps):
     ),
     weight_decay=training.weight_decay,
     clipnorm=training.gradient_clip_norm,
-    use_ema=True,
-    ema_momentum=training.ema_momentum,
+    use_ema=training.ema_momentum > 0,
+    ema_momentum=training.ema_momentum or 0.99,
   )
   optimizer.exclude_from_weight_decay(var_names=["bias", "beta"])
   return optimizer
+
+
+def _averaging(training):
+  if not training.ema_momentum:
+    return ()
+  return (keras.callbacks.SwapEMAWeights(swap_on_epoch=True),)
 
 
 def _write_once(path, text):
@@ -241,6 +238,4 @@ def _write_once(path, text):
       f"out must be a new folder or a run with the same settings; "
       f"{path.name} in {str(path.parent)!r} differs"
     )
-  partial = path.with_name(path.name + ".partial")
-  partial.write_text(text)
-  os.replace(partial, path)
+  replace_text(path, text)

@@ -1,0 +1,138 @@
+"""Keras -> `.tflite`, front end and network converted apart and grafted.
+
+The front end always stays float32: converting the whole waveform graph would
+quantise window, DFT and mel constants too, and ruin tonal input. The time axis
+stays dynamic: a runtime sets it with `resize_tensor_input`.
+"""
+
+import tempfile
+from dataclasses import replace
+
+import numpy as np
+
+from yoho_tf.deploy import metadata
+from yoho_tf.params import to_json
+
+PRECISIONS = ("float32", "float16")
+
+
+def convert(function, variables, *, shape, name, output, precision="float32"):
+  """A function of one float32 tensor -> flatbuffer bytes, builtin ops only.
+
+  Args:
+    function: called with a tensor of `shape`, returns one tensor.
+    variables: list of the variables it uses (without it no weights are saved).
+    shape: of the input; None is dynamic.
+    name, output: names in the signature `serving_default`.
+    precision: "float32", or "float16" weights.
+
+  Raises:
+    ValueError: an unknown precision, or an operator without a builtin.
+  """
+  import tensorflow as tf
+
+  if precision not in PRECISIONS:
+    raise ValueError(
+      f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}"
+    )
+  module = tf.Module()
+  module.weights = variables
+  spec = tf.TensorSpec(shape, tf.float32, name=name)
+  module.serve = tf.function(
+    lambda x: {output: function(x)}, input_signature=[spec]
+  )
+  with tempfile.TemporaryDirectory() as folder:
+    tf.saved_model.save(
+      module, folder, signatures={"serving_default": module.serve}
+    )
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if precision == "float16":
+      converter.optimizations = [tf.lite.Optimize.DEFAULT]
+      converter.target_spec.supported_types = [tf.float16]
+    return converter.convert()
+
+
+def graft(front: bytes, trunk: bytes) -> bytes:
+  """One model that feeds the only output of `front` to the input of `trunk`.
+
+  Raises:
+    ValueError: more than one tensor at the joint, or types that differ.
+  """
+  import flatbuffers
+  from ai_edge_litert import schema_py_generated as schema
+
+  first, second = (
+    schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0))
+    for data in (front, trunk)
+  )
+  a, b = first.subgraphs[0], second.subgraphs[0]
+  if len(a.outputs) != 1 or len(b.inputs) != 1:
+    raise ValueError(
+      "graft needs one output in front and one input in trunk; received "
+      f"{len(a.outputs)} and {len(b.inputs)}"
+    )
+  joint, old = int(a.outputs[0]), int(b.inputs[0])
+  if a.tensors[joint].type != b.tensors[old].type:
+    raise ValueError("graft needs the same type at the joint")
+
+  buffers, codes = len(first.buffers), len(first.operatorCodes)
+  tensors = len(a.tensors)
+
+  def moved(index):
+    if index == -1:  # an optional input that is absent
+      return -1
+    return joint if index == old else index + tensors
+
+  for tensor in b.tensors:
+    tensor.buffer += buffers
+  for operator in b.operators:
+    operator.opcodeIndex += codes
+    operator.inputs = np.array([moved(i) for i in operator.inputs], np.int32)
+    operator.outputs = np.array([moved(i) for i in operator.outputs], np.int32)
+  first.buffers += second.buffers
+  first.operatorCodes += second.operatorCodes
+  a.tensors += b.tensors
+  a.operators += b.operators
+  a.outputs = np.array([moved(i) for i in b.outputs], np.int32)
+  signature = first.signatureDefs[0]
+  signature.outputs = second.signatureDefs[0].outputs
+  for output in signature.outputs:
+    output.tensorIndex = moved(output.tensorIndex)
+  # Converter notes hold offsets into the separate files: they would lie here.
+  first.metadata = []
+  builder = flatbuffers.Builder(1 << 20)
+  builder.Finish(first.Pack(builder), file_identifier=b"TFL3")
+  return bytes(builder.Output())
+
+
+def yoho(network, params, *, class_map, precision="float16") -> bytes:
+  """A YOHO network -> `waveform [1, samples]` -> `events [1, cells, ...]`.
+
+  Args:
+    network: built with `params` and `input="log_mel"`.
+    params: stored inside, tuned post-processing included.
+    class_map: `ClassMap`, stored inside.
+  """
+  from yoho_tf.layers.frontend import log_mel_layer
+
+  front_layer = log_mel_layer(params.frontend)
+  front = convert(
+    front_layer, [], shape=[1, None], name="waveform", output="log_mel"
+  )
+  trunk = convert(
+    lambda x: network({"log_mel": x})["events"],
+    [v.value for v in network.variables],
+    shape=[1, None, params.frontend.mel_bands],
+    name="log_mel",
+    output="events",
+    precision=precision,
+  )
+  return metadata.pack(
+    graft(front, trunk),
+    {
+      metadata.LABELS: "".join(f"{label}\n" for label in params.labels),
+      metadata.CLASS_MAP: class_map.text(),
+      metadata.PARAMS: to_json(replace(params, input="waveform")),
+    },
+  )

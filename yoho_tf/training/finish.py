@@ -1,0 +1,112 @@
+"""From trained weights to a model that ships: tuning, `.tflite`, facts."""
+
+import json
+import pathlib
+from dataclasses import replace
+
+import numpy as np
+
+from yoho_tf import files
+from yoho_tf.deploy import litert
+from yoho_tf.labels import ClassMap
+from yoho_tf.params import to_json
+from yoho_tf.training import evaluation, tune
+from yoho_tf.training.callbacks import save_weights
+
+NUM_SCENES = 400  # validation scenes that the post-processing is fitted on
+
+
+def finish(
+  network,
+  params,
+  training,
+  *,
+  name,
+  validation_pool,
+  out_folder,
+  facts=None,
+  log=print,
+):
+  """Tunes on validation scenes and writes `<name>.*` into `out_folder`.
+
+  Writes `<name>.weights.h5`, `<name>.tflite` (float16 network, float32 front
+  end, class map and tuned params inside) and `<name>.json` (facts for
+  `yoho models`).
+
+  Args:
+    network: with `input="log_mel"`.
+    validation_pool: `SourcePool` of the split "val".
+    facts: more entries of the JSON, e.g. description and licence.
+
+  Returns:
+    The params with tuned post-processing.
+  """
+  out = pathlib.Path(out_folder)
+  waveforms, reference = evaluation.scene_set(
+    validation_pool,
+    training.scene,
+    labels=params.labels,
+    num_scenes=NUM_SCENES,
+    seed=training.seed + 1,
+  )
+  rate = params.frontend.sample_rate_hz
+  durations = {key: len(value) / rate for key, value in waveforms.items()}
+  log(f"tuning on {len(waveforms)} validation scenes")
+  predict = evaluation.keras_predict(network, params)
+  cells = evaluation.predict_cells(predict, waveforms, params)
+  before = evaluation.scores(
+    reference,
+    evaluation.decode_all(cells, params, durations),
+    durations,
+    params.labels,
+  )
+  params = tune.tune(cells, reference, durations, params)
+  after = evaluation.scores(
+    reference,
+    evaluation.decode_all(cells, params, durations),
+    durations,
+    params.labels,
+  )
+  for title, values in (("untuned", before), ("tuned", after)):
+    log(f"{title} " + " ".join(f"{k} {v:.3f}" for k, v in values.items()))
+
+  save_weights(network, out / f"{name}.weights.h5")
+  class_map = ClassMap.for_names(params.labels)
+  data = litert.yoho(network, params, class_map=class_map)
+  files.replace_bytes(out / f"{name}.tflite", data)
+  facts = {
+    "name": name,
+    "classes": len(params.labels),
+    "labels": list(params.labels),
+    "bytes": len(data),
+    "sha256": {
+      f.name: files.sha256(f)
+      for f in (out / f"{name}.tflite", out / f"{name}.weights.h5")
+    },
+    "validation": {k: round(float(v), 4) for k, v in after.items()},
+    **(facts or {}),
+  }
+  files.replace_text(out / f"{name}.json", json.dumps(facts, indent=2) + "\n")
+  files.replace_text(
+    out / f"{name}.params.json", to_json(replace(params, input="waveform"))
+  )
+  _check(out / f"{name}.tflite", params, cells, waveforms, log)
+  return params
+
+
+def _check(path, params, cells, waveforms, log):
+  """The artefact against Keras on real scenes; more than 0.01 apart fails."""
+  from yoho_tf.deploy import runtime
+
+  network = runtime.LiteRt(path)
+  worst = 0.0
+  for key in list(waveforms)[:20]:
+    waveform = evaluation.padded(waveforms[key], params)
+    got = network({"waveform": waveform[None]})["events"][0]
+    worst = max(worst, float(np.abs(got - cells[key]).max()))
+  log(f"{path.name}: largest difference from Keras {worst:.5f} on 20 scenes")
+  if worst > 0.02:
+    path.rename(path.with_suffix(".failed.tflite"))
+    raise ValueError(
+      f"{path.name} must agree with Keras within 0.02; got {worst:.4f}"
+    )
