@@ -391,7 +391,7 @@ def test_encode_wants_half_a_cell_or_the_centre():
   assert cells(1.19, 1.22) == [2]
   assert cells(0.0, 3.0) == [0, 1, 2, 3, 4, 5]
   assert cells(2.99, 3.0) == [5]
-  assert cells(2.5, 9.0) == [4, 5]  # cut by the clip's end
+  assert cells(2.4, 9.0) == [4, 5]  # cut by the clip's end
   for row, message in (
     ((0, 1, "Cat"), "events must have labels.*'Cat'"),
     ((3, 4, "Dog"), "events must start before the clip's end, 3 s.*'Dog' 3-4"),

@@ -20,7 +20,7 @@ SMALL = replace(
   PRESETS["yoho_everyday_small"],
   labels=("tone", "noise", "sweep"),
   input="log_mel",
-  window_seconds=12 * 0.32,
+  window_seconds=8 * 0.32,
 )
 
 
@@ -105,11 +105,11 @@ network = yoho.build(params)
 network.load_weights(folder + "/before.weights.h5")
 data = np.load(folder + "/batch.npz")
 x = {"log_mel": data["log_mel"]}
-outputs = {"before": network(x)["events"]}
+outputs = {"before": network.predict_on_batch(x)["events"]}
 trainer = keras.Model(network.input, network.output["event_logits"])
 trainer.compile(optimizer=keras.optimizers.SGD(1e-3), loss=yoho.loss(params))
 outputs["loss"] = trainer.train_on_batch(x, data["targets"])
-outputs["after"] = network(x)["events"]
+outputs["after"] = network.predict_on_batch(x)["events"]
 network.save_weights(folder + "/after.weights.h5")
 np.savez(folder + "/jax.npz", **{k: np.asarray(v) for k, v in outputs.items()})
 """
@@ -124,7 +124,13 @@ def test_one_step_under_tensorflow_and_jax(tmp_path, repository):
   np.savez(tmp_path / "batch.npz", log_mel=log_mel, targets=targets)
   done = subprocess.run(
     [sys.executable, "-c", STEP, str(tmp_path)],
-    env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(repository)},
+    env={
+      **os.environ,
+      "KERAS_BACKEND": "jax",
+      "PYTHONPATH": str(repository),
+      # One step does not pay for optimised code.
+      "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    },
     capture_output=True,
     text=True,
   )
@@ -151,15 +157,15 @@ def test_one_step_under_tensorflow_and_jax(tmp_path, repository):
 
 
 def clip(rng, params):
-  """A noisy clip with up to two sounds per class, and its events."""
+  """A clip with up to two sounds per class in faint noise, and its events."""
   rate = params.frontend.sample_rate_hz
   samples = params.window_samples + params.extra_samples
   waveform = rng.normal(size=samples) * 1e-3
   rows = []
   for label in params.labels:
-    start = rng.uniform(0, 0.8)
+    start = rng.uniform(0, 0.6)
     for _ in range(rng.integers(0, 3)):
-      end = start + rng.uniform(0.4, 1.0)
+      end = start + rng.uniform(0.3, 0.6)
       time = np.arange(round(start * rate), round(end * rate)) / rate
       if label == "tone":
         sound = np.sin(2 * np.pi * 500 * time)
@@ -169,7 +175,7 @@ def clip(rng, params):
         sound = np.sin(2 * np.pi * (2000 + 1500 * np.sin(25 * time)) * time)
       waveform[round(start * rate) : round(end * rate)] += 0.2 * sound
       rows.append((start, end, label))
-      start = end + rng.uniform(0.4, 0.8)
+      start = end + rng.uniform(0.35, 0.6)
   return waveform.astype("float32"), EventTable.from_rows(rows)
 
 
@@ -182,11 +188,9 @@ def test_overfits_16_clips():
   targets = np.stack([yoho.encode(events, params) for events in tables])
   network = yoho.build(params)
   trainer = trainer_of(network)
+  rate = keras.optimizers.schedules.CosineDecay(5e-3, 300)
   trainer.compile(
-    optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(
-      5e-3, 300
-    )),
-    loss=yoho.loss(params),
+    optimizer=keras.optimizers.Adam(rate), loss=yoho.loss(params)
   )
   names = [f"{i}.wav" for i in range(16)]
   reference = EventTable.concat(
@@ -209,10 +213,10 @@ def test_overfits_16_clips():
       params=METRIC_PRESETS["desed"].event,
     )["f1_micro"]
 
-  import time
-  t=time.time()
-  for step in range(1, 301):
-    loss = trainer.train_on_batch(log_mel, targets)
-    if step % 25 == 0:
-      print(step, loss, event_f1(), time.time()-t)
-  assert event_f1() >= 0.95
+  for _ in range(12):
+    for _ in range(25):
+      trainer.train_on_batch(log_mel, targets)
+    f1 = event_f1()
+    if f1 >= 0.95:
+      return
+  pytest.fail(f"event F1 {f1:.3f} after 300 steps")

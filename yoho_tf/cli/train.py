@@ -37,6 +37,7 @@ def _parser(prog):
 
 
 def main(argv=None, prog="yoho train") -> int:
+  """Runs the command; returns 0 or 1 (argparse exits with 2)."""
   args = _parser(prog).parse_args(argv)
   try:
     params, training = PRESETS[args.preset], TrainingParams()
@@ -67,6 +68,7 @@ def main(argv=None, prog="yoho train") -> int:
       params,
       training,
       name=args.preset,
+      train_pool=fit.pool(args.sources, "train", params, permissive_only),
       validation_pool=fit.pool(args.sources, "val", params, permissive_only),
       out_folder=args.out,
       log=lambda line: print(line, flush=True),

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from yoho_tf import audio
-from yoho_tf.labels import FOLDERS, did_you_mean
+from yoho_tf.labels import FOLDERS, csv_text, did_you_mean
 
 ROLES = ("event", "distractor", "background", "rir")
 
@@ -208,6 +208,14 @@ def read_manifest(
 def _rows(path):
   with open(path, newline="", encoding="utf-8") as stream:
     return list(csv.DictReader(stream))
+
+
+def attribution(pool: SourcePool) -> str:
+  """CSV of what a model was trained on: role, label, source id, licence."""
+  rows = sorted(
+    {(s.role, s.label, s.source_id, s.licence) for s in pool.sources}
+  )
+  return csv_text([("role", "label", "source_id", "licence"), *rows])
 
 
 def real_strong_ids(path, *, split: str) -> set[str]:

@@ -233,8 +233,9 @@ def segment_cells(problem, frames, params):
   ref, est = problem.reference, problem.estimate
   row, cell = cells(ref.start, ref.end, ref.file)
   target[cell, ref.label[row]] = True
-  row, cell = cells(est.start, est.end, est.file)
-  np.maximum.at(scores, (cell, est.label[row]), est.score[row])
+  if frames is None:
+    row, cell = cells(est.start, est.end, est.file)
+    np.maximum.at(scores, (cell, est.label[row]), est.score[row])
   for file, item in enumerate(frames or ()):
     bounds = item.boundaries
     row, cell = cells(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from yoho_tf import files
+from yoho_tf.data import sources
 from yoho_tf.deploy import litert
 from yoho_tf.labels import ClassMap
 from yoho_tf.params import to_json
@@ -22,6 +23,7 @@ def finish(
   training,
   *,
   name,
+  train_pool,
   validation_pool,
   out_folder,
   facts=None,
@@ -29,13 +31,14 @@ def finish(
 ):
   """Tunes on validation scenes and writes `<name>.*` into `out_folder`.
 
-  Writes `<name>.weights.h5`, `<name>.tflite` (float16 network, float32 front
+  Writes `<name>.sources.csv` (attribution), `<name>.weights.h5`, `<name>.tflite` (float16 network, float32 front
   end, class map and tuned params inside) and `<name>.json` (facts for
   `yoho models`).
 
   Args:
     network: with `input="log_mel"`.
-    validation_pool: `SourcePool` of the split "val".
+    train_pool, validation_pool: `SourcePool` of the splits; the first is
+      listed, on the second the post-processing is fitted.
     facts: more entries of the JSON, e.g. description and licence.
 
   Returns:
@@ -70,6 +73,9 @@ def finish(
   for title, values in (("untuned", before), ("tuned", after)):
     log(f"{title} " + " ".join(f"{k} {v:.3f}" for k, v in values.items()))
 
+  files.replace_text(
+    out / f"{name}.sources.csv", sources.attribution(train_pool)
+  )
   save_weights(network, out / f"{name}.weights.h5")
   class_map = ClassMap.for_names(params.labels)
   data = litert.yoho(network, params, class_map=class_map)
