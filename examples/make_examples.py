@@ -88,7 +88,9 @@ def main():
   for label, start, sound in parts:
     first = round(start * RATE)
     mixture[first : first + len(sound)] += sound
-    rows.append(f"{first / RATE:.4f}\t{(first + len(sound)) / RATE:.4f}\t{label}")
+    rows.append(
+      f"{first / RATE:.4f}\t{(first + len(sound)) / RATE:.4f}\t{label}"
+    )
   soundfile.write(HERE / "radio.flac", mixture, RATE, subtype="PCM_16")
   (HERE / "radio.txt").write_text("\n".join(rows) + "\n")
 

@@ -21,7 +21,7 @@ HEIGHT = {
   name: height
   for height, names in enumerate(
     [
-      "params metric_params labels files",
+      "params labels files",
       "audio windows events results writers readers viz metrics",
       "layers losses matching",
       "models weights_h5",

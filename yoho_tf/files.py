@@ -38,9 +38,10 @@ def replace_bytes(path, data: bytes) -> None:
 
 def replace_text(path, text: str) -> None:
   """Writes a UTF-8 file, whole or not at all; line ends stay as they are."""
-  with replacing(path) as part, open(
-    part, "w", encoding="utf-8", newline=""
-  ) as file:
+  with (
+    replacing(path) as part,
+    open(part, "w", encoding="utf-8", newline="") as file,
+  ):
     file.write(text)
 
 

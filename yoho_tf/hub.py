@@ -114,7 +114,7 @@ def load(
 
 
 def _global_first(params, settings):
-  """A post-processing value for all labels replaces what was tuned per label."""
+  """A value given for all labels replaces what was tuned per label."""
   if not isinstance(params, YohoParams):
     return params
   keys = {

@@ -55,11 +55,7 @@ def boundary_error(kind, true_pair, pair):
   union = (stop - start) + (true_stop - true_start) - overlap
   enclosing = ops.maximum(stop, true_stop) - ops.minimum(start, true_start)
   centres = (start + stop - true_start - true_stop) / 2
-  return (
-    1
-    - overlap / (union + 1e-6)
-    + ops.square(centres / (enclosing + 1e-6))
-  )
+  return 1 - overlap / (union + 1e-6) + ops.square(centres / (enclosing + 1e-6))
 
 
 @_REGISTER

@@ -9,7 +9,6 @@ from tests.metrics.tables import (
   random_scores,
   without_overlaps,
 )
-from yoho_tf.metric_params import EventParams, IntersectionParams
 from yoho_tf.metrics import (
   apply_thresholds,
   best_thresholds,
@@ -17,6 +16,7 @@ from yoho_tf.metrics import (
   intersection_metrics,
   segment_metrics,
 )
+from yoho_tf.params import EventParams, IntersectionParams
 
 LABELS = ("a", "b", "c")
 DURATIONS = {f"f{i}": 20.0 for i in range(4)}

@@ -9,7 +9,6 @@ from tests.metrics.tables import (
   random_scores,
   without_overlaps,
 )
-from yoho_tf.metric_params import PSDS2, BootstrapParams
 from yoho_tf.metrics import (
   FrameScores,
   bootstrap,
@@ -24,6 +23,7 @@ from yoho_tf.metrics import (
   temporal_map,
 )
 from yoho_tf.metrics.bootstrap import replicate_values, resample_weights
+from yoho_tf.params import PSDS2, BootstrapParams
 
 FILES = ("f0", "f1", "f2", "f3")
 LABELS = ("a", "b", "c")

@@ -11,7 +11,18 @@ import numpy as np
 import pytest
 
 from tests.metrics.tables import columns
-from yoho_tf.metric_params import (
+from yoho_tf.metrics import (
+  FrameScores,
+  box_map,
+  evaluate,
+  event_metrics,
+  intersection_metrics,
+  psds_metrics,
+  segment_metrics,
+  tagging_metrics,
+  temporal_map,
+)
+from yoho_tf.params import (
   METRIC_PRESETS,
   PSDS1,
   PSDS2,
@@ -23,17 +34,6 @@ from yoho_tf.metric_params import (
   SegmentParams,
   TaggingParams,
   TemporalParams,
-)
-from yoho_tf.metrics import (
-  FrameScores,
-  box_map,
-  evaluate,
-  event_metrics,
-  intersection_metrics,
-  psds_metrics,
-  segment_metrics,
-  tagging_metrics,
-  temporal_map,
 )
 
 REFERENCE = [("x", 0, 2, "dog"), ("x", 3, 5, "cat"), ("y", 1, 4, "dog")]

@@ -12,16 +12,6 @@ from tests.metrics.tables import (
   read_columns,
   read_durations,
 )
-from yoho_tf.metric_params import (
-  METRIC_PRESETS,
-  PSDS1,
-  PSDS2,
-  BoxParams,
-  EventParams,
-  PSDSParams,
-  SegmentParams,
-  TaggingParams,
-)
 from yoho_tf.metrics import (
   FrameScores,
   box_map,
@@ -33,6 +23,16 @@ from yoho_tf.metrics import (
   soft_label_metrics,
   tagging_metrics,
   temporal_map,
+)
+from yoho_tf.params import (
+  METRIC_PRESETS,
+  PSDS1,
+  PSDS2,
+  BoxParams,
+  EventParams,
+  PSDSParams,
+  SegmentParams,
+  TaggingParams,
 )
 
 TOLERANCE = 1e-9

@@ -15,13 +15,6 @@ from tests.metrics.tables import (
   random_scores,
   without_overlaps,
 )
-from yoho_tf.metric_params import (
-  BoxParams,
-  EventParams,
-  PSDSParams,
-  SegmentParams,
-  TaggingParams,
-)
 from yoho_tf.metrics import (
   box_map,
   event_metrics,
@@ -30,6 +23,13 @@ from yoho_tf.metrics import (
   psds_metrics,
   segment_metrics,
   tagging_metrics,
+)
+from yoho_tf.params import (
+  BoxParams,
+  EventParams,
+  PSDSParams,
+  SegmentParams,
+  TaggingParams,
 )
 
 hypothesis = pytest.importorskip(

@@ -11,13 +11,6 @@ from tests.metrics.tables import (
   random_scores,
   without_overlaps,
 )
-from yoho_tf.metric_params import (
-  PSDS1,
-  PSDS2,
-  EventParams,
-  PSDSParams,
-  SegmentParams,
-)
 from yoho_tf.metrics import (
   FrameScores,
   box_iou,
@@ -32,6 +25,13 @@ from yoho_tf.metrics import (
   temporal_map,
 )
 from yoho_tf.metrics._frames import component_tree
+from yoho_tf.params import (
+  PSDS1,
+  PSDS2,
+  EventParams,
+  PSDSParams,
+  SegmentParams,
+)
 
 LABELS = ("a", "b", "c")
 FILES = ("f0", "f1", "f2", "f3")

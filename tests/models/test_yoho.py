@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from yoho_tf import audio, windows
+from yoho_tf import windows
 from yoho_tf.models import yoho
 from yoho_tf.params import PRESETS, YohoInferenceParams
 
@@ -269,9 +269,7 @@ def test_reach_of_a_cell_on_the_stride_lattice():
 
 
 def test_reach_of_a_cell_of_the_paper():
-  params = replace(
-    PRESETS["yoho_music_speech"], width=1 / 32, input="log_mel"
-  )
+  params = replace(PRESETS["yoho_music_speech"], width=1 / 32, input="log_mel")
   seen = frames_seen(params, 801, 13)
   assert len(seen) == 507 == seen[-1] - seen[0] + 1
 

@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yoho_tf.events import EventTable
-from yoho_tf.metric_params import SegmentParams
 from yoho_tf.metrics import segment_metrics
 from yoho_tf.models import yoho
-from yoho_tf.params import PRESETS, PostprocessParams, override
+from yoho_tf.params import PRESETS, PostprocessParams, SegmentParams, override
 
 MUSIC_SPEECH = PRESETS["yoho_music_speech"]
 TUT = PRESETS["yoho_tut2017"]

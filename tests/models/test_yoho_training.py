@@ -11,16 +11,15 @@ import pytest
 
 from yoho_tf.events import EventTable
 from yoho_tf.layers.frontend import log_mel_layer
-from yoho_tf.metric_params import METRIC_PRESETS
 from yoho_tf.metrics import event_metrics
 from yoho_tf.models import yoho
-from yoho_tf.params import PRESETS
+from yoho_tf.params import METRIC_PRESETS, PRESETS
 
 SMALL = replace(
   PRESETS["yoho_everyday_small"],
   labels=("tone", "noise", "sweep"),
   input="log_mel",
-  window_seconds=8 * 0.32,
+  window_seconds=6 * 0.32,
 )
 
 
@@ -59,9 +58,7 @@ def test_loaded_statistics_survive_a_step_at_learning_rate_0(frozen, moves):
   before = np.asarray(layer_14({"log_mel": log_mel}, training=False))
   assert before.std() > 0
   trainer = trainer_of(network)
-  trainer.compile(
-    optimizer=keras.optimizers.SGD(0.0), loss=yoho.loss(SMALL)
-  )
+  trainer.compile(optimizer=keras.optimizers.SGD(0.0), loss=yoho.loss(SMALL))
   trainer.train_on_batch({"log_mel": log_mel}, targets)
   after = np.asarray(layer_14({"log_mel": log_mel}, training=False))
   assert bool(np.abs(after - before).max() > 0.0) is moves
@@ -143,9 +140,7 @@ def test_one_step_under_tensorflow_and_jax(tmp_path, repository):
   before = events()
   np.testing.assert_allclose(before, jax["before"], rtol=0, atol=1e-4)
   trainer = trainer_of(network)
-  trainer.compile(
-    optimizer=keras.optimizers.SGD(1e-3), loss=yoho.loss(params)
-  )
+  trainer.compile(optimizer=keras.optimizers.SGD(1e-3), loss=yoho.loss(params))
   loss = trainer.train_on_batch({"log_mel": log_mel}, targets)
   np.testing.assert_allclose(loss, jax["loss"], rtol=1e-4)
   after = events()
@@ -163,9 +158,9 @@ def clip(rng, params):
   waveform = rng.normal(size=samples) * 1e-3
   rows = []
   for label in params.labels:
-    start = rng.uniform(0, 0.6)
+    start = rng.uniform(0, 0.4)
     for _ in range(rng.integers(0, 3)):
-      end = start + rng.uniform(0.3, 0.6)
+      end = start + rng.uniform(0.3, 0.5)
       time = np.arange(round(start * rate), round(end * rate)) / rate
       if label == "tone":
         sound = np.sin(2 * np.pi * 500 * time)
@@ -175,7 +170,7 @@ def clip(rng, params):
         sound = np.sin(2 * np.pi * (2000 + 1500 * np.sin(25 * time)) * time)
       waveform[round(start * rate) : round(end * rate)] += 0.2 * sound
       rows.append((start, end, label))
-      start = end + rng.uniform(0.35, 0.6)
+      start = end + rng.uniform(0.35, 0.5)
   return waveform.astype("float32"), EventTable.from_rows(rows)
 
 
@@ -189,9 +184,7 @@ def test_overfits_16_clips():
   network = yoho.build(params)
   trainer = trainer_of(network)
   rate = keras.optimizers.schedules.CosineDecay(5e-3, 300)
-  trainer.compile(
-    optimizer=keras.optimizers.Adam(rate), loss=yoho.loss(params)
-  )
+  trainer.compile(optimizer=keras.optimizers.Adam(rate), loss=yoho.loss(params))
   names = [f"{i}.wav" for i in range(16)]
   reference = EventTable.concat(
     [t.replace(filename=n) for t, n in zip(tables, names, strict=True)]

@@ -18,7 +18,6 @@ COMMANDS = {
   "models": ("yoho_tf.cli.models", "list the models that can be loaded"),
   "train": ("yoho_tf.cli.train", "train a model"),
   "evaluate": ("yoho_tf.cli.evaluate", "score a model on held-out audio"),
-  "evaluate": ("yoho_tf.cli.evaluate", "score a model on labelled audio"),
   "doctor": ("yoho_tf.cli.doctor", "check this installation"),
 }
 

@@ -49,9 +49,7 @@ def parser(prog):
     help="YAMNet: number of classes (default 5); else the K surest events",
   )
   add("--plot", metavar="PNG", help="draw one recording and its events")
-  add(
-    "--embeddings", metavar="NPZ", help="YAMNet through Keras: one recording"
-  )
+  add("--embeddings", metavar="NPZ", help="YAMNet through Keras: one recording")
   add("--hop", type=float, metavar="SECONDS", help="YAMNet: hop of patches")
   add("--tail", choices=("weight", "pad", "drop"), help="YAMNet: last patch")
   add("--timeline", action="store_true", help="YAMNet: scores per patch")

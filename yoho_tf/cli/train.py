@@ -49,7 +49,7 @@ def main(argv=None, prog="yoho train") -> int:
         training = override(training, {key.removeprefix("training."): value})
       else:
         params = override(params, {key: value})
-    from yoho_tf.training import fit, finish
+    from yoho_tf.training import finish, fit
 
     network, params = fit.train(
       params,

@@ -41,9 +41,7 @@ class SceneBatches(keras.utils.PyDataset):
     training = self.training
     step = self.epoch * training.steps_per_epoch + index
     first = step * training.batch_size
-    examples = [
-      self.example(first + i) for i in range(training.batch_size)
-    ]
+    examples = [self.example(first + i) for i in range(training.batch_size)]
     waveforms, targets = zip(*examples, strict=True)
     return np.stack(waveforms), np.stack(targets)
 

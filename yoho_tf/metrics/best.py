@@ -9,12 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from yoho_tf.metric_params import (
-  EventParams,
-  IntersectionParams,
-  PSDSParams,
-  SegmentParams,
-)
 from yoho_tf.metrics._frames import (
   check_frame_scores,
   component_tree,
@@ -34,6 +28,12 @@ from yoho_tf.metrics.psds import psds_metrics
 from yoho_tf.metrics.segment import evaluated_lengths
 from yoho_tf.metrics.soft_labels import best_threshold
 from yoho_tf.metrics.tagging import average_precision, cumulative_counts
+from yoho_tf.params import (
+  EventParams,
+  IntersectionParams,
+  PSDSParams,
+  SegmentParams,
+)
 
 _EMPTY = {"filename": [], "start": [], "end": [], "label": []}
 _DEFAULTS = {

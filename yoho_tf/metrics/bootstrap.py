@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from yoho_tf.metric_params import BootstrapParams
 from yoho_tf.metrics._result import plain, save_json
 from yoho_tf.metrics.event import event_values
 from yoho_tf.metrics.masks import mask_values
@@ -19,6 +18,7 @@ from yoho_tf.metrics.segment import segment_values
 from yoho_tf.metrics.soft_labels import soft_label_values
 from yoho_tf.metrics.tagging import tagging_values
 from yoho_tf.metrics.temporal_iou import ranked_values
+from yoho_tf.params import BootstrapParams
 
 # Values of counts that add up over files, for all replicates at once.
 _FROM_SUMS = {

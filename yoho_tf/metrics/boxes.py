@@ -8,10 +8,10 @@ Reference: Lin et al., "Microsoft COCO", 2014.
 
 import numpy as np
 
-from yoho_tf.metric_params import BoxParams
 from yoho_tf.metrics._inputs import prepare
 from yoho_tf.metrics._overlaps import overlapping_pairs
 from yoho_tf.metrics.temporal_iou import ranked_result
+from yoho_tf.params import BoxParams
 
 
 def box_map(

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from yoho_tf.metric_params import MetricParams
 from yoho_tf.metrics._frames import check_frame_scores
 from yoho_tf.metrics._inputs import label_names, prepare
 from yoho_tf.metrics._result import save_json
@@ -16,6 +15,7 @@ from yoho_tf.metrics.psds import intersection_metrics, psds_metrics
 from yoho_tf.metrics.segment import segment_metrics
 from yoho_tf.metrics.tagging import tagging_metrics
 from yoho_tf.metrics.temporal_iou import temporal_map
+from yoho_tf.params import MetricParams
 
 _NO_EVENTS = {"filename": [], "start": [], "end": [], "label": []}
 

@@ -9,7 +9,6 @@ Detection", 2016.
 
 import numpy as np
 
-from yoho_tf.metric_params import EventParams
 from yoho_tf.metrics._inputs import need_reference, prepare
 from yoho_tf.metrics._matching import (
   match_greedy,
@@ -23,6 +22,7 @@ from yoho_tf.metrics._result import (
   mean_over_classes,
   precision_recall_f1,
 )
+from yoho_tf.params import EventParams
 
 
 def event_metrics(

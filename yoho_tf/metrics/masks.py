@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from yoho_tf.metric_params import MaskParams
 from yoho_tf.metrics._inputs import label_names
 from yoho_tf.metrics._matching import match_ranked
 from yoho_tf.metrics._result import (
@@ -12,6 +11,7 @@ from yoho_tf.metrics._result import (
   mean_over_classes,
 )
 from yoho_tf.metrics.temporal_iou import average_precision_of_hits
+from yoho_tf.params import MaskParams
 
 
 class MaskAccumulator:

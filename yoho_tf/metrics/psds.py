@@ -13,7 +13,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from yoho_tf.metric_params import IntersectionParams, PSDSParams
 from yoho_tf.metrics._candidates import (
   frame_overlaps,
   point_overlaps,
@@ -36,6 +35,7 @@ from yoho_tf.metrics._result import (
   mean_over_classes,
   precision_recall_f1,
 )
+from yoho_tf.params import IntersectionParams, PSDSParams
 
 _EMPTY = {"start": [], "end": [], "label": [], "filename": []}
 

@@ -10,7 +10,6 @@ Detection", 2016.
 
 import numpy as np
 
-from yoho_tf.metric_params import SegmentParams
 from yoho_tf.metrics._inputs import prepare
 from yoho_tf.metrics._result import (
   MetricResult,
@@ -19,6 +18,7 @@ from yoho_tf.metrics._result import (
   mean_over_classes,
   precision_recall_f1,
 )
+from yoho_tf.params import SegmentParams
 
 
 def segment_metrics(

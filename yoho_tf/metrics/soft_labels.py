@@ -9,7 +9,6 @@ Crowdsourced Weak Labels and Annotator Competence Estimation", 2023.
 
 import numpy as np
 
-from yoho_tf.metric_params import SoftLabelParams
 from yoho_tf.metrics._frames import check_frame_scores
 from yoho_tf.metrics._inputs import label_names, prepare
 from yoho_tf.metrics._overlaps import ranges
@@ -19,6 +18,7 @@ from yoho_tf.metrics.tagging import (
   cumulative_counts,
   partial_area_under_roc,
 )
+from yoho_tf.params import SoftLabelParams
 
 _NO_EVENTS = {"filename": [], "start": [], "end": [], "label": []}
 

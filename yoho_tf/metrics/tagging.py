@@ -8,9 +8,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-from yoho_tf.metric_params import TaggingParams
 from yoho_tf.metrics._inputs import label_names
 from yoho_tf.metrics._result import MetricResult, assemble, divide
+from yoho_tf.params import TaggingParams
 
 
 def tagging_metrics(targets, scores, *, labels, params=None, files=()):

@@ -9,7 +9,6 @@ Reference: Caba Heilbron et al., "ActivityNet", 2015.
 
 import numpy as np
 
-from yoho_tf.metric_params import TemporalParams
 from yoho_tf.metrics._inputs import need_reference, prepare
 from yoho_tf.metrics._matching import match_ranked
 from yoho_tf.metrics._overlaps import overlapping_pairs
@@ -19,6 +18,7 @@ from yoho_tf.metrics._result import (
   divide,
   mean_over_classes,
 )
+from yoho_tf.params import TemporalParams
 
 
 def temporal_map(

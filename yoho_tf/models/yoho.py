@@ -162,8 +162,7 @@ def encode(
     for cell, own_pieces in pieces.items():
       while len(own_pieces) > params.slots:
         gaps = [
-          q[0] - p[1]
-          for p, q in zip(own_pieces, own_pieces[1:], strict=False)
+          q[0] - p[1] for p, q in zip(own_pieces, own_pieces[1:], strict=False)
         ]
         i = int(np.argmin(gaps))
         own_pieces[i : i + 2] = [(own_pieces[i][0], own_pieces[i + 1][1])]
@@ -191,7 +190,9 @@ def _check_events(events, params, limit):
           f"{event.start:g}-{event.end:g} s"
         )
     if event.label not in params.labels:
-      raise ValueError(f"event label {did_you_mean(event.label, params.labels)}")
+      raise ValueError(
+        f"event label {did_you_mean(event.label, params.labels)}"
+      )
 
 
 # ---- outputs -> events ------------------------------------------------------

@@ -64,9 +64,7 @@ def yamnet_thresholds(tags, reference, durations, labels) -> dict[str, float]:
     scores = []
     for threshold in THRESHOLDS:
       events = yamnet_events(tags, {label: threshold})
-      result = segment_metrics(
-        own, events, durations=durations, labels=[label]
-      )
+      result = segment_metrics(own, events, durations=durations, labels=[label])
       scores.append(np.nan_to_num(result["f1_micro"]))
     best[label] = THRESHOLDS[int(np.argmax(scores))]
   return best
@@ -79,12 +77,10 @@ def rows(reference, estimates, durations, labels, *, num_samples=1000, seed=0):
     estimates: `{name: EventTable}`.
     num_samples: bootstrap resamples of files, for 95 % intervals.
   """
-  from yoho_tf.metric_params import BootstrapParams
   from yoho_tf.metrics import bootstrap
+  from yoho_tf.params import BootstrapParams
 
-  params = BootstrapParams(
-    num_samples=num_samples, confidence=0.95, seed=seed
-  )
+  params = BootstrapParams(num_samples=num_samples, confidence=0.95, seed=seed)
   table = {}
   for name, estimate in estimates.items():
     segment = segment_metrics(

@@ -63,9 +63,9 @@ def keras_predict(network, params):
   from yoho_tf.layers.frontend import log_mel_layer
 
   front = log_mel_layer(params.frontend)
-  return lambda waveform: network(
-    {"log_mel": front(waveform)}, training=False
-  )["events"]
+  return lambda waveform: network({"log_mel": front(waveform)}, training=False)[
+    "events"
+  ]
 
 
 def padded(waveform, params):
