@@ -57,6 +57,8 @@ EXTRAS = {
     "tensorflow>=2.17,<2.22",
     "tf_keras>=2.17,<2.22",
   ],
+  # Keras' other backend, KERAS_BACKEND=jax; on a GPU: jax[cuda12].
+  "jax": ["keras>=3.12", "jax>=0.4.30", "h5py>=3.11"],
   "resampy": ["resampy>=0.4.3"],  # --resampler resampy, upstream YAMNet's
   "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
   "ray": ["ray[data]>=2.40"],  # many files on a cluster
@@ -66,7 +68,13 @@ EXTRAS = {
   "jams": ["jams>=0.3.4"],
   "hub": ["keras-hub>=0.20"],
   # Independent implementations that tests and benchmarks compare with.
-  "parity": ["sed_eval==0.2.1", "psds_eval==0.5.3", "scikit-learn>=1.4"],
+  "parity": [
+    "sed_eval==0.2.1",
+    "psds_eval==0.5.3",
+    "sed_scores_eval==0.0.4",
+    "pycocotools>=2.0.8",
+    "scikit-learn>=1.4",
+  ],
   "test": [
     "pytest>=8",
     "hypothesis>=6.100",

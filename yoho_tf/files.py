@@ -21,7 +21,8 @@ def replacing(path):
     yield path
     return
   path = path.resolve()
-  part = path.with_name(f".{os.getpid()}.part.{path.name[-200:]}")
+  # 50 characters have at most 200 of the 255 bytes of a name.
+  part = path.with_name(f".{os.getpid()}.part.{path.name[-50:]}")
   try:
     yield part
     os.replace(part, path)

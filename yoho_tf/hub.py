@@ -50,6 +50,16 @@ PUBLISHED = {
   ),
 }
 
+# What may change without training again; `_load_keras` builds with the others.
+FREE_SETTINGS = (
+  "postprocess.",
+  "inference.",
+  "threshold",
+  "tail",
+  "aggregation",
+  "patch_hop_seconds",
+)
+
 ALIASES = {"yamnet": "yamnet_audioset"}
 
 
@@ -103,14 +113,26 @@ def load(
     path = weights or fetch("yamnet_lite.tflite")
     model = _load_tflite(path, name, num_threads)
   elif name in ALIASES or name in PRESETS:
-    model = _load_keras(name, weights, family)
+    model = _load_keras(name, weights, family, settings or {})
   else:
     raise ValueError(f"model {did_you_mean(name, list_models())}")
-  if settings:
-    model = model.with_params(
-      override(_global_first(model.params, settings), settings)
-    )
-  return model
+  return configured(model, settings or {})
+
+
+def configured(model, settings: dict):
+  """The same network with `settings`, as `load` takes them.
+
+  Raises:
+    ValueError: an unknown setting, or one that would need training again.
+  """
+  params = override(_global_first(model.params, settings), settings)
+  for key in settings:
+    if not key.startswith(FREE_SETTINGS) and params != model.params:
+      raise ValueError(
+        f"setting {key!r} is part of the trained network {model.name!r}; free "
+        f"are {', '.join(FREE_SETTINGS)}"
+      )
+  return model.with_params(params)
 
 
 def _global_first(params, settings):
@@ -156,11 +178,11 @@ def _load_tflite(path, name, num_threads):
   )
 
 
-def _load_keras(name, weights, family):
+def _load_keras(name, weights, family, settings):
   preset = ALIASES.get(name, name)
   params = PRESETS[preset]
   if isinstance(params, YohoParams):
-    return _load_yoho_keras(name, params, weights)
+    return _load_yoho_keras(name, override(params, settings), weights)
   from yoho_tf import predictor
   from yoho_tf.deploy import runtime
 
@@ -170,12 +192,16 @@ def _load_keras(name, weights, family):
       weights = _relu6_weights()
     else:
       weights = fetch("yamnet.h5")
+  if not os.path.isfile(weights):
+    raise ValueError(f"weights must be a file; got {os.fspath(weights)!r}")
   if name in ALIASES:  # "yamnet" takes the family of the weights it is given
     known = weights_h5.known_family(weights) or family
     if known in ("relu", "relu6"):
       params = replace(params, activation=known)
   class_map = _class_map_beside(weights)
   params = replace(params, labels=class_map.names, num_classes=len(class_map))
+  hop = {k: v for k, v in settings.items() if k == "patch_hop_seconds"}
+  params = override(params, hop)
   model = yamnet.build(params)
   weights_h5.load_weights(
     model, weights, activation=params.activation, family=family
@@ -192,6 +218,8 @@ def _load_yoho_keras(name, params, weights):
       f"weights must be given for {name!r}: no trained ones are published; "
       "`yoho train` makes them"
     )
+  if not os.path.isfile(weights):
+    raise ValueError(f"weights must be a file; got {os.fspath(weights)!r}")
   yoho = _with_keras(name, "yoho_tf.models.yoho")
   from yoho_tf.layers.frontend import log_mel_layer
 
@@ -239,7 +267,7 @@ def _relu6_weights():
 def cache_folder() -> pathlib.Path:
   """`$YOHO_TF_CACHE`, else `yoho_tf` in the user's cache folder; made."""
   folder = os.environ.get("YOHO_TF_CACHE")
-  if folder is None:
+  if not folder:
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     folder = pathlib.Path(base).expanduser() / "yoho_tf"
   folder = pathlib.Path(folder)
@@ -254,7 +282,7 @@ def fetch(name: str, *, published=None) -> pathlib.Path:
     OSError: no connection; names the URL and what to give instead.
     ValueError: a wrong size or digest; the file is kept as `<name>.rejected`.
   """
-  import urllib.error
+  import http.client
   import urllib.request
 
   entry = (published or PUBLISHED)[name]
@@ -264,7 +292,7 @@ def fetch(name: str, *, published=None) -> pathlib.Path:
   try:
     with urllib.request.urlopen(entry.url, timeout=60) as reply:
       data = reply.read(entry.num_bytes + 1)
-  except (urllib.error.URLError, OSError) as error:
+  except (OSError, http.client.HTTPException) as error:
     reason = getattr(error, "reason", error)
     raise OSError(
       f"{name} must be fetched from {entry.url}, which failed ({reason}); "

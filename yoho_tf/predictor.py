@@ -21,7 +21,8 @@ def _blocks(source, sample_rate_hz, rate, resampler):
   """Blocks of float32 samples at `rate`, and a name for the source."""
   if isinstance(source, str | os.PathLike):
     blocks = audio.read_blocks(source, sample_rate_hz=rate, resampler=resampler)
-    return blocks, os.fspath(source)
+    # A name that is not UTF-8 stays printable.
+    return blocks, os.fsencode(source).decode("utf-8", "backslashreplace")
   waveform = audio.check_waveform(source)
   if sample_rate_hz not in (None, rate):
     waveform = audio.resample(

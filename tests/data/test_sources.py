@@ -54,7 +54,10 @@ def test_roles_and_labels(source_folder):
 
 
 def test_ambiguous_backgrounds_are_left_out(source_folder):
-  """Rain in a background would be an event without a label."""
+  """Rain in a background would be an event without a label.
+
+  The folders are called `train`, which holds the letters of rain.
+  """
   assert names(read(source_folder), "background") == ["fan.wav"]
 
 
@@ -84,9 +87,9 @@ def test_permissive_filter(source_folder):
   assert names(pool, "event", "Rain") == ["rain0.wav", "rain1.wav"]
   assert "siren.wav" not in names(pool, "distractor")
   assert all(sources.is_permissive(s.licence) for s in pool.sources)
-  assert not all(sources.is_permissive(s.licence) for s in read(
-    source_folder
-  ).sources)
+  assert not all(
+    sources.is_permissive(s.licence) for s in read(source_folder).sources
+  )
 
 
 def test_excluded_ids_are_left_out(source_folder):

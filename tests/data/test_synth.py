@@ -107,11 +107,13 @@ def test_labels_are_exactly_where_the_energy_is(pool):
     quiet = 2 * np.finfo(np.float32).eps
     assert np.abs(sound[:first]).max(initial=0) <= quiet
     assert np.abs(sound[last:]).max(initial=0) <= quiet
-    # No silence inside the label: sound within 20 ms of either edge.
-    loud = np.flatnonzero(np.abs(sound) > 10 * quiet)
-    assert loud[0] - first < 320 and last - loud[-1] <= 320
     assert rms(sound[first:last]) > 3 * rms(background)
-    inside += first > 0 and last < len(sound)
+    if first > 0 and last < len(sound):
+      # Nothing silent is labelled: sound within 20 ms of either edge. (An
+      # event that the scene cuts may be cut in a pause.)
+      loud = np.flatnonzero(np.abs(sound) > 10 * quiet)
+      assert loud[0] - first < 320 and last - loud[-1] <= 320
+      inside += 1
   assert inside > 5
 
 

@@ -17,7 +17,7 @@ BARE = PostprocessParams(low=0.5, merge_gap_seconds=0.0)
 
 
 def cells(params, *pieces, num_cells=25):
-  """Outputs `[cells, classes, 3]` of `(cell, column, presence, start, stop)`."""
+  """Outputs `[cells, classes, 3]` of (cell, column, presence, start, stop)."""
   outputs = np.zeros((num_cells, len(params.labels), 3))
   for cell, column, *values in pieces:
     outputs[cell, column] = values

@@ -28,6 +28,17 @@ def trainer_of(network):
   return keras.Model(network.input, network.output["event_logits"])
 
 
+def one_step(network, inputs, targets, *, learning_rate):
+  """One step of plain gradient descent; the loss before it."""
+  trainer = trainer_of(network)
+  trainer.compile(
+    optimizer=keras.optimizers.SGD(learning_rate),
+    loss=yoho.loss(SMALL),
+    run_eagerly=True,  # tracing costs more than one step
+  )
+  return trainer.train_on_batch(inputs, targets)
+
+
 def random_batch(params, *, seed=0, batch=4):
   rng = np.random.default_rng(seed)
   frames = params.window_cells * 32
@@ -57,9 +68,7 @@ def test_loaded_statistics_survive_a_step_at_learning_rate_0(frozen, moves):
   log_mel, targets = random_batch(SMALL)
   before = np.asarray(layer_14({"log_mel": log_mel}, training=False))
   assert before.std() > 0
-  trainer = trainer_of(network)
-  trainer.compile(optimizer=keras.optimizers.SGD(0.0), loss=yoho.loss(SMALL))
-  trainer.train_on_batch({"log_mel": log_mel}, targets)
+  one_step(network, {"log_mel": log_mel}, targets, learning_rate=0.0)
   after = np.asarray(layer_14({"log_mel": log_mel}, training=False))
   assert bool(np.abs(after - before).max() > 0.0) is moves
   # Training sees the same function as inference, batch or not.
@@ -72,13 +81,11 @@ def test_frozen_statistics_leave_beta_trainable():
   names = {v.path for v in network.trainable_variables}
   assert "layer14_pointwise_conv_bn/beta" in names
   assert "layer14_pointwise_conv_bn/moving_mean" not in names
-  trainer = trainer_of(network)
-  trainer.compile(optimizer=keras.optimizers.SGD(0.1), loss=yoho.loss(SMALL))
   norm = network.get_layer("layer14_pointwise_conv_bn")
   beta, mean, variance = norm.get_weights()
   later = network.get_layer("layer15_pointwise_conv_bn").get_weights()[1]
   log_mel, targets = random_batch(SMALL)
-  trainer.train_on_batch({"log_mel": log_mel}, targets)
+  one_step(network, {"log_mel": log_mel}, targets, learning_rate=0.1)
   assert np.abs(norm.get_weights()[0] - beta).max() > 0
   np.testing.assert_array_equal(norm.get_weights()[1], mean)
   np.testing.assert_array_equal(norm.get_weights()[2], variance)
@@ -139,9 +146,7 @@ def test_one_step_under_tensorflow_and_jax(tmp_path, repository):
 
   before = events()
   np.testing.assert_allclose(before, jax["before"], rtol=0, atol=1e-4)
-  trainer = trainer_of(network)
-  trainer.compile(optimizer=keras.optimizers.SGD(1e-3), loss=yoho.loss(params))
-  loss = trainer.train_on_batch({"log_mel": log_mel}, targets)
+  loss = one_step(network, {"log_mel": log_mel}, targets, learning_rate=1e-3)
   np.testing.assert_allclose(loss, jax["loss"], rtol=1e-4)
   after = events()
   assert np.abs(after - before).max() > 1e-4  # the step did something

@@ -29,6 +29,7 @@ EXTRA_OF_PACKAGE = {
   "tensorflow_io": "tfio",
   "tensorflow_model_optimization": "tfmot",
   "tf_keras": "tfmot",
+  "jax": "jax",
   "resampy": "resampy",
   "onnx": "onnx",
   "onnxruntime": "onnx",
@@ -70,7 +71,8 @@ def guard(run, argv=None, *, prog):
   """
   try:
     code = run(argv, prog=prog)
-    sys.stdout.flush()  # a closed pipe shows here and not at exit
+    if sys.stdout:  # None where it was closed before the start
+      sys.stdout.flush()  # a closed pipe shows here and not at exit
     return code
   except KeyboardInterrupt:
     return EXIT_INTERRUPTED

@@ -42,6 +42,7 @@ EXTRAS = {
     ("tensorflow-model-optimization", "tensorflow", "tf_keras"),
     "quantisation-aware training, in an environment of its own",
   ),
+  "jax": (("keras", "jax", "h5py"), "Keras' other backend"),
   "resampy": (("resampy",), "upstream YAMNet's resampler"),
   "onnx": (("tf2onnx", "onnx", "onnxruntime"), "ONNX export and inference"),
   "ray": (("ray",), "many files on a cluster"),
@@ -50,7 +51,16 @@ EXTRAS = {
   "grounding": (("pillow",), "pictures"),
   "jams": (("jams",), "checking JAMS annotations"),
   "hub": (("keras-hub",), "pretrained text towers"),
-  "parity": (("sed_eval", "psds_eval", "scikit-learn"), "comparisons"),
+  "parity": (
+    (
+      "sed_eval",
+      "psds_eval",
+      "sed_scores_eval",
+      "pycocotools",
+      "scikit-learn",
+    ),
+    "comparisons with other implementations",
+  ),
   "test": (
     ("pytest", "hypothesis", "librosa", "resampy", "scipy", "ruff", "build"),
     "running the tests",

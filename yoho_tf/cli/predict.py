@@ -5,6 +5,8 @@ the exit code is 1 if any failed, 2 for wrong usage.
 """
 
 import argparse
+import collections
+import contextlib
 import json
 import pathlib
 import sys
@@ -66,21 +68,24 @@ def parser(prog):
 
 
 def _unit(text):
-  value = float(text)
-  if not 0 <= value <= 1:
-    raise argparse.ArgumentTypeError(f"must lie in 0..1, got {text}")
-  return value
+  with contextlib.suppress(ValueError):
+    if 0 <= float(text) <= 1:
+      return float(text)
+  raise argparse.ArgumentTypeError(f"must be a number in 0..1, got {text!r}")
 
 
 def _count(text):
-  value = int(text)
-  if value < 1:
-    raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-  return value
+  if text.isdecimal() and int(text) >= 1:
+    return int(text)
+  raise argparse.ArgumentTypeError(
+    f"must be a whole number of at least 1, got {text!r}"
+  )
 
 
 def main(argv=None, prog="yoho predict") -> int:
   """Runs the command; returns 0, 1 (a file failed) or 2 (usage)."""
+  with contextlib.suppress(AttributeError):  # a name may not fit a code page
+    sys.stdout.reconfigure(errors="backslashreplace")
   p = parser(prog)
   args = p.parse_args(argv)
   formats = args.format.split(",")
@@ -111,12 +116,20 @@ def main(argv=None, prog="yoho predict") -> int:
     model = hub.load(
       args.model, weights=args.weights, family=args.family, settings=settings
     )
+    if args.threshold is not None:
+      model = hub.configured(model, _threshold(args, model.params, settings))
     targets = _targets(args, paths, formats)
   except ValueError as error:
     p.error(str(error))
   except OSError as error:
     report(error)
     return 1
+  if args.output is not None:
+    try:
+      pathlib.Path(args.output).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      report(f"--output must be a folder; got {args.output!r} ({error})")
+      return 1
 
   failed = bool(errors)
   for path in _progress(paths, args):
@@ -127,7 +140,7 @@ def main(argv=None, prog="yoho predict") -> int:
         result = _strongest(result, args.top)
         for target, name in targets.get(path, ()):
           target.parent.mkdir(parents=True, exist_ok=True)
-          result.save(target, format=name)
+          _save(result, target, name, model.params)
         if args.plot:
           _plot(path, result, model, args)
         if args.embeddings:
@@ -136,6 +149,8 @@ def main(argv=None, prog="yoho predict") -> int:
         if "cannot hold" not in str(warning.message):
           report(f"warning: {warning.message}")
       _print(result, args)
+    except BrokenPipeError:  # nobody reads on: `guard` ends us
+      raise
     except (ValueError, OSError) as error:
       report(error)
       failed = True
@@ -143,7 +158,8 @@ def main(argv=None, prog="yoho predict") -> int:
 
 
 def _say(line):
-  print(" ".join(str(line).split("\n")), file=sys.stderr)
+  if sys.stderr:  # None where it was closed; print() would take stdout then
+    print(" ".join(str(line).splitlines()), file=sys.stderr)
 
 
 def _settings(args):
@@ -153,12 +169,6 @@ def _settings(args):
     if not equals:
       raise ValueError(f"--set must be KEY=VALUE, got {item!r}")
     settings[key] = value
-  if args.threshold is not None:
-    system = "" if "yamnet" in args.model else "postprocess."
-    settings[f"{system}threshold"] = args.threshold
-    if system and args.threshold > 0:  # events below `low` were never made
-      low = min(args.threshold, 0.3)
-      settings.setdefault("postprocess.low", max(low, 1e-3))
   if args.hop is not None:
     settings["patch_hop_seconds"] = args.hop
   if args.tail is not None:
@@ -166,8 +176,26 @@ def _settings(args):
   return settings
 
 
+def _threshold(args, params, settings):
+  """The settings that `--threshold` stands for.
+
+  It moves no boundary of an event as long as it is not below a label's `low`;
+  cells below that make no events, so a lower threshold lowers it too.
+  """
+  if not hasattr(params, "postprocess"):
+    return {"threshold": args.threshold}
+  changes = {"postprocess.threshold": args.threshold}
+  for label in params.labels:
+    low = params.postprocess.for_label(label).low
+    if args.threshold < low and "postprocess.low" not in settings:
+      key = f"postprocess.per_label.{label}.low"
+      changes[key] = max(args.threshold, 1e-3)
+  return changes
+
+
 def _progress(paths, args):
-  if args.quiet or len(paths) < 2 or not sys.stderr.isatty():
+  shown = sys.stderr and sys.stderr.isatty()
+  if args.quiet or len(paths) < 2 or not shown:
     return paths
   from tqdm import tqdm
 
@@ -181,8 +209,9 @@ def _targets(args, paths, formats):
   roots = [pathlib.Path(p) for p in args.audio if pathlib.Path(p).is_dir()]
   targets, owner = {}, {}
   stems = [_relative(path, roots).with_suffix("") for path in paths]
+  count = collections.Counter(stems)
   for path, stem in zip(paths, stems, strict=True):
-    if stems.count(stem) > 1:  # clip.wav beside clip.flac
+    if count[stem] > 1:  # clip.wav beside clip.flac
       stem = _relative(path, roots)
     for name in formats:
       ending = ENDINGS[name]
@@ -217,11 +246,21 @@ def _strongest(result, count):
   return replace(result, events=result.events[np.sort(order)])
 
 
+def _save(result, path, name, params):
+  from yoho_tf import writers
+  from yoho_tf.results import Tags
+
+  if isinstance(result, Tags) and name == "audacity":
+    result = result.events(params.threshold)
+  writers.write(result, path, format=name)
+
+
 def _print(result, args):
   from yoho_tf.results import Tags
 
   if args.json:
-    print(json.dumps(result.to_dict(), ensure_ascii=False))
+    is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(result.to_dict(), ensure_ascii=not is_unicode))
   elif isinstance(result, Tags):
     if not args.quiet:
       _print_tags(result, args)
@@ -231,7 +270,7 @@ def _print(result, args):
       print(f"{'start':>9} {'end':>9}  {'label':{width}}  score")
       for e in result.events:
         print(f"{e.start:9.2f} {e.end:9.2f}  {e.label:{width}}  {e.score:.2f}")
-    print(result.summary(), flush=True)
+    print(" ".join(result.summary().splitlines()), flush=True)
 
 
 def _print_tags(result, args):
@@ -254,8 +293,12 @@ def _print_tags(result, args):
 
 def _plot(path, result, model, args):
   """Spectrogram over events, as one PNG (or PDF, SVG by its ending)."""
-  import matplotlib
-
+  try:
+    import matplotlib
+  except ImportError:
+    raise ValueError(
+      "--plot needs matplotlib, which is not installed; pip install matplotlib"
+    ) from None
   matplotlib.use("Agg")
   from yoho_tf import audio, files, viz
   from yoho_tf.layers import mel
@@ -272,8 +315,10 @@ def _plot(path, result, model, args):
     figure = viz.plot_prediction(
       log_mel, result, hop_seconds=front.stft_hop_seconds
     )
-  with files.replacing(args.plot) as part:
-    figure.savefig(part, dpi=150)
+  target = pathlib.Path(args.plot)
+  with files.replacing(target) as part:
+    ending = part.suffix.lstrip(".") if target.suffix else "png"
+    figure.savefig(part, dpi=150, format=ending)
 
 
 def _save_embeddings(result, path):

@@ -34,8 +34,10 @@ _ROLE_OF = {
 _SPOKEN_ROLES = ("speech", "keyword")
 
 # Background recordings in which a class of ours may sound, and distractors
-# that hold one: neither background nor event.
-_AMBIGUOUS = re.compile(r"rain|storm|drizzle|thunder|weather_portal", re.I)
+# that hold one: neither background nor event. A train is not rain.
+_AMBIGUOUS = re.compile(
+  r"(?<!t)rain|storm|drizzle|thunder|weather_portal", re.I
+)
 _AMBIGUOUS_CLASSES = ("thunderstorm", "vocal_creature", "laughing")
 
 # Terms that forbid commercial use or derivatives, force a licence on

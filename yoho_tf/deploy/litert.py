@@ -5,6 +5,7 @@ quantise window, DFT and mel constants too, and ruin tonal input. The time axis
 stays dynamic: a runtime sets it with `resize_tensor_input`.
 """
 
+import re
 import tempfile
 from dataclasses import replace
 
@@ -50,14 +51,22 @@ def convert(function, variables, *, shape, name, output, precision="float32"):
     if precision == "float16":
       converter.optimizations = [tf.lite.Optimize.DEFAULT]
       converter.target_spec.supported_types = [tf.float16]
-    return converter.convert()
+    try:
+      return converter.convert()
+    except Exception as error:  # its class is private
+      names = sorted(set(re.findall(r"'tf\.(\w+)' op is", str(error))))
+      if not names:
+        raise
+      raise ValueError(
+        f"function must use operators that LiteRT has; got {', '.join(names)}"
+      ) from None
 
 
 def graft(front: bytes, trunk: bytes) -> bytes:
   """One model that feeds the only output of `front` to the input of `trunk`.
 
   Raises:
-    ValueError: more than one tensor at the joint, or types that differ.
+    ValueError: more than one tensor at the joint, or types or shapes differ.
   """
   import flatbuffers
   from ai_edge_litert import schema_py_generated as schema
@@ -75,6 +84,15 @@ def graft(front: bytes, trunk: bytes) -> bytes:
   joint, old = int(a.outputs[0]), int(b.inputs[0])
   if a.tensors[joint].type != b.tensors[old].type:
     raise ValueError("graft needs the same type at the joint")
+  shapes = [_shape(a.tensors[joint]), _shape(b.tensors[old])]
+  fits = len(shapes[0]) == len(shapes[1]) and all(
+    m == n or -1 in (m, n) for m, n in zip(*shapes, strict=True)
+  )
+  if not fits:
+    raise ValueError(
+      f"graft needs the same shape at the joint; received {shapes[0]} and "
+      f"{shapes[1]}"
+    )
 
   buffers, codes = len(first.buffers), len(first.operatorCodes)
   tensors = len(a.tensors)
@@ -106,14 +124,27 @@ def graft(front: bytes, trunk: bytes) -> bytes:
   return bytes(builder.Output())
 
 
+def _shape(tensor) -> list[int]:
+  """Of a tensor of the object API; -1 where a length is free."""
+  signature = tensor.shapeSignature
+  return list(map(int, tensor.shape if signature is None else signature))
+
+
 def yoho(network, params, *, class_map, precision="float16") -> bytes:
   """A YOHO network -> `waveform [1, samples]` -> `events [1, cells, ...]`.
 
   Args:
     network: built with `params` and `input="log_mel"`.
     params: stored inside, tuned post-processing included.
-    class_map: `ClassMap`, stored inside.
+    class_map: `ClassMap` of `params.labels`, stored inside.
+
+  Raises:
+    ValueError: the class map holds other labels.
   """
+  if class_map.names != params.labels:
+    raise ValueError(
+      f"class_map must hold the labels {params.labels}; got {class_map.names}"
+    )
   from yoho_tf.layers.frontend import log_mel_layer
 
   front_layer = log_mel_layer(params.frontend)

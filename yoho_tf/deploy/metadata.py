@@ -27,9 +27,18 @@ def pack(flatbuffer: bytes, files: dict[str, str]) -> bytes:
 
 
 def read(path) -> dict[str, str]:
-  """`{name: text}` of the files inside; empty where there are none."""
+  """`{name: text}` of the files inside; empty where there are none.
+
+  Raises:
+    ValueError: the files are damaged.
+  """
   path = pathlib.Path(path)
   if not zipfile.is_zipfile(path):
     return {}
-  with zipfile.ZipFile(path) as archive:
-    return {n: archive.read(n).decode("utf-8") for n in archive.namelist()}
+  try:
+    with zipfile.ZipFile(path) as archive:
+      return {n: archive.read(n).decode("utf-8") for n in archive.namelist()}
+  except (zipfile.BadZipFile, UnicodeDecodeError) as error:
+    raise ValueError(
+      f"model must hold whole files behind it; got {str(path)!r} ({error})"
+    ) from None

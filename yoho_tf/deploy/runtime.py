@@ -17,6 +17,9 @@ def _quiet():
 
   It knows no log level; what is wrong comes as an exception all the same.
   """
+  if not sys.stderr:  # closed before the start: nobody to disturb
+    yield
+    return
   sys.stderr.flush()
   kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
   os.dup2(null, 2)
@@ -83,12 +86,15 @@ class LiteRt:
     }
 
   def __call__(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Raises ValueError for a shape that the file does not take."""
     shapes = {name: np.shape(value) for name, value in inputs.items()}
     if shapes != self._shapes:
+      self._check(shapes)
+      first, self._shapes = not self._shapes, {}
       for name, shape in shapes.items():
         index = self._inputs[name]["index"]
         self._interpreter.resize_tensor_input(index, shape)
-      with _quiet() if not self._shapes else contextlib.nullcontext():
+      with _quiet() if first else contextlib.nullcontext():
         self._interpreter.allocate_tensors()
       self._shapes = shapes
     for name, value in inputs.items():
@@ -100,6 +106,19 @@ class LiteRt:
       name: self._interpreter.get_tensor(detail["index"])
       for name, detail in self._outputs.items()
     }
+
+  def _check(self, shapes):
+    """LiteRT itself takes any shape: wrong numbers come out, or it crashes."""
+    for name, free in self.input_shapes.items():
+      shape = shapes.get(name, ())
+      fits = len(shape) == len(free) and all(
+        size == known or (known == -1 and size > 0)
+        for size, known in zip(shape, free, strict=True)
+      )
+      if not fits:
+        raise ValueError(
+          f"{name} must have shape {free} (-1: any length); got {shape}"
+        )
 
 
 class KerasNetwork:

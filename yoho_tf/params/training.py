@@ -63,5 +63,6 @@ class TrainingParams:
   frequency_mask_bands: int = 7
   time_masks: int = 2
   time_mask_frames: int = 24
-  num_validation_scenes: int = 100
+  num_validation_scenes: int = 100  # scored after every epoch
+  num_tuning_scenes: int = 400  # post-processing is fitted on them
   scene: SceneParams = SceneParams()

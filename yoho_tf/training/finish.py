@@ -14,8 +14,6 @@ from yoho_tf.params import to_json
 from yoho_tf.training import evaluation, tune
 from yoho_tf.training.callbacks import save_weights
 
-NUM_SCENES = 400  # validation scenes that the post-processing is fitted on
-
 
 def finish(
   network,
@@ -31,9 +29,9 @@ def finish(
 ):
   """Tunes on validation scenes and writes `<name>.*` into `out_folder`.
 
-  Writes `<name>.sources.csv` (attribution), `<name>.weights.h5`, `<name>.tflite` (float16 network, float32 front
-  end, class map and tuned params inside) and `<name>.json` (facts for
-  `yoho models`).
+  Writes `<name>.sources.csv` (attribution), `<name>.weights.h5`,
+  `<name>.tflite` (float16 network, float32 front end, class map and tuned
+  params inside) and `<name>.json` (facts for `yoho models`).
 
   Args:
     network: with `input="log_mel"`.
@@ -49,7 +47,7 @@ def finish(
     validation_pool,
     training.scene,
     labels=params.labels,
-    num_scenes=NUM_SCENES,
+    num_scenes=training.num_tuning_scenes,
     seed=training.seed + 1,
   )
   rate = params.frontend.sample_rate_hz

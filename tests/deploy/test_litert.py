@@ -1,0 +1,211 @@
+"""Keras -> `.tflite`: the same numbers, builtin operators, one file."""
+
+import dataclasses
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from tests import small
+from yoho_tf import hub
+from yoho_tf.deploy import metadata, runtime
+from yoho_tf.labels import ClassMap
+from yoho_tf.params import from_json
+
+tf = pytest.importorskip("tensorflow")
+schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+
+from yoho_tf.deploy import litert  # noqa: E402
+from yoho_tf.layers.frontend import log_mel_layer  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+  """{precision: path}"""
+  folder = tmp_path_factory.mktemp("litert")
+  paths = {name: folder / f"{name}.tflite" for name in litert.PRECISIONS}
+  for name, path in paths.items():
+    path.write_bytes(small.lite_bytes(name))
+  return paths
+
+
+def opened(data):
+  """The flatbuffer as objects."""
+  return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0))
+
+
+def packed(model):
+  import flatbuffers
+
+  builder = flatbuffers.Builder(1024)
+  builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+  return bytes(builder.Output())
+
+
+def keras_events(waveform):
+  log_mel = log_mel_layer(small.PARAMS.frontend)(waveform)
+  return np.asarray(small.network()({"log_mel": log_mel})["events"])
+
+
+# ---- numbers ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+  ("precision", "tolerance"), [("float32", 1e-4), ("float16", 0.02)]
+)
+def test_it_equals_keras_at_lengths_up_and_down(precision, tolerance, files):
+  network = runtime.LiteRt(files[precision])
+  for cells in (3, 1, 25, 60, 2, 25):
+    waveform = small.signal(cells * 0.32 + 0.015, seed=cells)[None]
+    expected = keras_events(waveform)
+    got = network({"waveform": waveform})["events"]
+    assert got.shape == expected.shape == (1, cells, 8, 3)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance)
+    assert cells < 20 or np.ptp(expected) > 0.9  # scores high and low
+
+
+def test_half_precision_takes_less_room(files):
+  """The front end's constants stay float32, the network's weights halve."""
+  sizes = {name: path.stat().st_size for name, path in files.items()}
+  weights = sum(int(np.prod(w.shape)) for w in small.network().weights)
+  assert sizes["float32"] - sizes["float16"] > 1.8 * weights
+
+
+def test_the_bundled_file_equals_its_weights():
+  lite = hub.load("yoho_everyday")
+  weights = hub.WEIGHTS / "yoho_everyday.weights.h5"
+  if not weights.is_file():
+    pytest.skip("no yoho_everyday.weights.h5 beside the bundled model")
+  ours = hub.load("yoho_everyday", weights=weights)
+  waveform = small.signal(10, seed=5)
+  np.testing.assert_allclose(
+    lite.predict(waveform).scores,
+    ours.predict(waveform).scores,
+    rtol=0,
+    atol=0.02,
+  )
+
+
+def test_silence_and_full_scale_stay_finite(files):
+  network = runtime.LiteRt(files["float32"])
+  for level in (0.0, 1.0):
+    waveform = np.full((1, 5 * 5120 + 240), level, np.float32)
+    got = network({"waveform": waveform})["events"]
+    np.testing.assert_allclose(got, keras_events(waveform), rtol=0, atol=1e-4)
+
+
+# ---- the file ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", litert.PRECISIONS)
+def test_operators_are_builtin_and_names_are_ours(precision, files):
+  data = files[precision].read_bytes()
+  assert data[4:8] == b"TFL3"
+  model = opened(data)
+  for code in model.operatorCodes:
+    assert code.customCode is None
+    kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+    assert kind != schema.BuiltinOperator.CUSTOM
+  assert len(model.subgraphs) == 1
+  (signature,) = model.signatureDefs
+  assert signature.signatureKey == b"serving_default"
+  assert [t.name for t in signature.inputs] == [b"waveform"]
+  assert [t.name for t in signature.outputs] == [b"events"]
+
+
+def test_the_file_carries_vocabulary_and_tuned_params(files):
+  inside = metadata.read(files["float16"])
+  assert inside["labels.txt"].splitlines() == list(small.PARAMS.labels)
+  assert inside["class_map.csv"] == ClassMap.bundled("everyday").text()
+  params = from_json(inside["params.json"])
+  assert params == dataclasses.replace(small.PARAMS, input="waveform")
+  assert params.postprocess.per_label == small.TUNED
+  loaded = hub.load(files["float16"])
+  assert loaded.params == params and loaded.labels == small.PARAMS.labels
+
+
+@pytest.mark.skipif(not shutil.which("unzip"), reason="no unzip here")
+def test_unzip_lists_what_is_inside(files):
+  done = subprocess.run(
+    ["unzip", "-l", files["float32"]], capture_output=True, text=True
+  )
+  assert done.returncode == 0 and done.stderr == ""
+  for name in ("labels.txt", "class_map.csv", "params.json"):
+    assert name in done.stdout
+
+
+def test_the_same_network_gives_the_same_bytes():
+  again = litert.yoho(
+    small.network(),
+    small.PARAMS,
+    class_map=ClassMap.bundled("everyday"),
+    precision="float32",
+  )
+  assert again == small.lite_bytes("float32")
+
+
+# ---- refusals ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def halves():
+  """Two small models that fit: x -> 2 x, and x -> x @ ones(4, 3)."""
+  weights = tf.Variable(np.ones((4, 3), np.float32))
+  return (
+    litert.convert(lambda x: 2 * x, [], shape=[1, 4], name="a", output="b"),
+    litert.convert(
+      lambda x: x @ weights, [weights], shape=[1, 4], name="b", output="c"
+    ),
+  )
+
+
+def test_graft_joins_two_models(halves, tmp_path):
+  path = tmp_path / "joined.tflite"
+  path.write_bytes(litert.graft(*halves))
+  got = runtime.LiteRt(path)({"a": np.array([[1, 2, 3, 4]])})
+  assert list(got) == ["c"]
+  np.testing.assert_array_equal(got["c"], [[20, 20, 20]])
+
+
+def test_graft_refuses_another_shape(halves):
+  wide = litert.convert(lambda x: 2 * x, [], shape=[1, 5], name="a", output="b")
+  with pytest.raises(ValueError, match=r"same shape.*\[1, 5\] and \[1, 4\]"):
+    litert.graft(wide, halves[1])
+
+
+def test_graft_refuses_two_outputs_or_inputs(halves):
+  front, trunk = map(opened, halves)
+  front.subgraphs[0].outputs = np.array([0, 1], np.int32)
+  with pytest.raises(ValueError, match="one output.*received 2 and 1"):
+    litert.graft(packed(front), halves[1])
+  trunk.subgraphs[0].inputs = np.array([0, 1], np.int32)
+  with pytest.raises(ValueError, match="one input.*received 1 and 2"):
+    litert.graft(halves[0], packed(trunk))
+
+
+def test_graft_refuses_another_type(halves):
+  front = opened(halves[0])
+  graph = front.subgraphs[0]
+  graph.tensors[graph.outputs[0]].type = schema.TensorType.INT8
+  with pytest.raises(ValueError, match="same type"):
+    litert.graft(packed(front), halves[1])
+
+
+def test_convert_refuses_an_unknown_precision():
+  with pytest.raises(ValueError, match="float32, float16; got 'int4'"):
+    litert.convert(
+      lambda x: x, [], shape=[1], name="x", output="y", precision="int4"
+    )
+
+
+def test_convert_names_an_operator_without_a_builtin():
+  with pytest.raises(ValueError, match="LiteRT has; got Erfinv$"):
+    litert.convert(tf.math.erfinv, [], shape=[1, 4], name="x", output="y")
+
+
+def test_another_vocabulary_is_refused():
+  with pytest.raises(ValueError, match="class_map must hold the labels"):
+    litert.yoho(
+      small.network(), small.PARAMS, class_map=ClassMap.bundled("urban")
+    )
