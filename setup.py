@@ -120,6 +120,7 @@ setup(
       "weights/*.weights.h5",
       "weights/*.json",
       "weights/*.md",
+      "weights/*.csv",
     ],
   },
   include_package_data=False,
