@@ -155,9 +155,9 @@ def _print(title, table, args, labels):
   print(f"{'class':{width}}  segment F1  event F1  reference events")
   for label in labels:
     segment, event = (first[c][0].class_wise[label] for c in COLUMNS)
+    count = int(event["tp"] + event["fn"])
     print(
-      f"{label:{width}}  {segment['f1']:10.3f}  {event['f1']:8.3f}  "
-      f"{event.get('num_reference', event.get('num_ref', '')):>16}"
+      f"{label:{width}}  {segment['f1']:10.3f}  {event['f1']:8.3f}  {count:16}"
     )
 
 
