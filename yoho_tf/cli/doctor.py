@@ -111,18 +111,14 @@ def check_model(path):
   """
   try:
     import numpy as np
-    from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path), num_threads=1)
-    interpreter.allocate_tensors()
-    for tensor in interpreter.get_input_details():
-      silence = np.zeros(tensor["shape"], tensor["dtype"])
-      interpreter.set_tensor(tensor["index"], silence)
-    interpreter.invoke()
-    for tensor in interpreter.get_output_details():
-      output = interpreter.get_tensor(tensor["index"])
-      if not output.size or not np.isfinite(output).all():
-        return f"output {tensor['name']!r} is empty or not finite on silence"
+    from yoho_tf import hub
+
+    found = hub.load(path).predict(np.zeros(16_000, np.float32))
+    if not np.isfinite(found.scores).all():
+      return "scores are not finite on silence"
+    if len(found.events):
+      return f"hears {found.events[0].label!r} in silence"
   except Exception as problem:
     return f"{type(problem).__name__}: {problem}".splitlines()[0]
   return ""
