@@ -22,11 +22,12 @@ HEIGHT = {
   for height, names in enumerate(
     [
       "params labels files",
-      "audio windows events results writers readers viz metrics",
+      "audio windows events annotations results formats writers readers "
+      "viz metrics",
       "layers losses matching",
-      "models weights_h5",
+      "models weights_h5 weights_yoho_h5",
       "data",
-      "training deploy streaming corpus hub predictor",
+      "training deploy streaming corpus hub predictor bench",
       "cli",
     ]
   )
@@ -38,7 +39,7 @@ LIGHT_AT_START = (
   "hub predictor deploy.runtime deploy.metadata streaming corpus cli models"
 ).split()
 # Everywhere else it is keras.ops.
-TENSORFLOW_ALLOWED = ("data.pipeline", "deploy")
+TENSORFLOW_ALLOWED = ("data.pipeline", "deploy", "training.distribution")
 
 
 def name_of(path):
@@ -121,6 +122,12 @@ def test_a_script_imports_the_package_and_little_else(path):
     ("yoho_tf.cli.predict", [*HEAVY, "pandas", "matplotlib"]),
     ("yoho_tf.cli.models", [*HEAVY, "pandas", "matplotlib"]),
     ("yoho_tf.results", [*HEAVY, "pandas", "matplotlib"]),
+    ("yoho_tf.readers", [*HEAVY, "pandas", "matplotlib"]),
+    ("yoho_tf.writers", [*HEAVY, "pandas", "matplotlib"]),
+    ("yoho_tf.cli.convert", [*HEAVY, "numpy", "pandas", "matplotlib"]),
+    ("yoho_tf.cli.data", [*HEAVY, "numpy", "pandas", "matplotlib"]),
+    ("yoho_tf.data.prepare", [*HEAVY, "pandas", "matplotlib"]),
+    ("yoho_tf.data.augment", [*HEAVY, "pandas", "matplotlib"]),
   ],
 )
 def test_importing_leaves_the_heavy_packages_alone(module, absent):

@@ -9,7 +9,7 @@ from yoho_tf.models import yoho
 from yoho_tf.params import PRESETS, YohoLossParams
 
 PRESENCE = ("squared", "bce", "focal")
-BOUNDARY = ("squared", "l1", "iou")
+BOUNDARY = ("squared", "l1", "bce", "iou")
 EVERY = [(p, b) for p in PRESENCE for b in BOUNDARY]
 
 
@@ -111,6 +111,7 @@ def test_golden_bce(present, expected):
   [
     ("squared", (0.7, 1.0), (0.3, 0.8), 0.16 + 0.04),
     ("l1", (0.7, 1.0), (0.3, 0.8), 0.4 + 0.2),
+    ("bce", (0.7, 1.0), (0.3, 0.8), 0.94978345 + 0.22314355),
     # Overlap .1, union .7, centres .85 and .55, enclosing .7.
     ("iou", (0.7, 1.0), (0.3, 0.8), 1 - 0.1 / 0.7 + (0.3 / 0.7) ** 2),
     ("iou", (0.7, 1.0), (0.8, 0.3), 1 - 0.1 / 0.7 + (0.3 / 0.7) ** 2),
@@ -122,9 +123,9 @@ def test_golden_bce(present, expected):
   ],
 )
 def test_golden_boundaries(kind, true, pair, expected):
-  got = boundary_error(
-    kind, np.array([true], "float32"), np.array([pair], "float32")
-  )
+  with np.errstate(divide="ignore"):  # the logit of 1
+    logits = logit([pair]).astype("float32")
+  got = boundary_error(kind, np.array([true], "float32"), logits)
   np.testing.assert_allclose(np.asarray(got), [expected], rtol=0, atol=1e-5)
 
 
@@ -255,15 +256,37 @@ def test_d12_presence_is_trained_from_logits():
     ("yoho_music_speech", "squared", "squared"),
     ("yoho_tut2017", "squared", "squared"),
     ("yoho_urban_sed", "squared", "squared"),
-    ("yoho_everyday", "bce", "l1"),
-    ("yoho_everyday_small", "bce", "l1"),
+    ("yoho_everyday", "bce", "bce"),
+    ("yoho_everyday_small", "bce", "bce"),
   ],
 )
 def test_presets(name, presence, boundary):
   loss = yoho.loss(PRESETS[name])
   assert (loss.presence, loss.boundary) == (presence, boundary)
   assert (loss.presence_weight, loss.boundary_weight) == (1.0, 1.0)
-  assert YohoLossParams() == PRESETS["yoho_everyday"].loss
+  defaults = YohoLossParams()
+  assert (defaults.presence, defaults.boundary) == ("bce", "bce")
+
+
+def test_cells_with_an_edge_weigh_more():
+  """Inner cells, at (0, 1), keep weight 1; absent ones keep 0."""
+  truth = np.array([(1, 0, 1), (1, 0.4, 1), (1, 0, 0.3), (0, 0, 0)], "float32")
+  truth = truth.reshape(1, 4, 1, 3)
+  logits = np.full(truth.shape, 0.2, "float32")
+  plain = gradient(YohoLoss(), truth, logits)[0, :, 0]
+  heavy = gradient(YohoLoss(edge_weight=3.0), truth, logits)[0, :, 0]
+  np.testing.assert_allclose(
+    heavy, plain * np.array([[1, 1, 1], [1, 3, 3], [1, 3, 3], [1, 1, 1]])
+  )
+
+
+def test_bce_boundaries_move_where_the_sigmoid_is_saturated():
+  truth = np.array((1, 0.5, 0.5), "float32").reshape(1, 1, 1, 3)
+  logits = np.array((0, -20, 20), "float32").reshape(truth.shape)
+  stuck = gradient(YohoLoss(boundary="l1"), truth, logits).ravel()[1:]
+  moving = gradient(YohoLoss(boundary="bce"), truth, logits).ravel()[1:]
+  assert np.abs(stuck).max() < 1e-6
+  np.testing.assert_allclose(moving, [-0.5, 0.5], atol=1e-6)
 
 
 def test_config_round_trip():

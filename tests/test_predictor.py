@@ -394,6 +394,141 @@ def test_the_lite_file_agrees_with_its_weights(shared):
     assert label is None or best == {label}
 
 
+# ---- many recordings --------------------------------------------------------
+
+
+def clips(*seconds):
+  return [small.signal(s, seed=i) for i, s in enumerate(seconds)]
+
+
+class Counted:
+  """A network that notes the shapes it was called with."""
+
+  def __init__(self, network):
+    self.network = network
+    self.shapes = []
+    for name in ("input_shapes", "input_names"):
+      if hasattr(network, name):
+        setattr(self, name, getattr(network, name))
+
+  def __call__(self, inputs):
+    (value,) = inputs.values()
+    self.shapes.append(np.shape(value))
+    return self.network(inputs)
+
+
+@edge
+def test_many_files_are_one_after_the_other(bundled, radio, tmp_path):
+  from tests.conftest import write_wav
+
+  short = small.signal(2.2, seed=5)
+  path = write_wav(tmp_path / "a.wav", short, RATE, subtype="FLOAT")
+  sources = [radio, short, str(path), audio.read(radio)[:50_000]]
+  for batch_seconds in (600, 3.0, 1e-3):  # 1e-3: each file by blocks
+    results = list(bundled.predict_many(sources, batch_seconds=batch_seconds))
+    assert len(results) == len(sources)
+    for source, result in zip(sources, results):
+      expected = bundled.predict(source)
+      assert result.filename == expected.filename
+      assert_same(result, expected)
+  assert list(bundled.predict_many([])) == []
+
+
+@edge
+def test_a_file_that_cannot_be_read_is_raised_or_yielded(bundled, tmp_path):
+  (tmp_path / "broken.wav").write_bytes(b"RIFF and nothing else")
+  wave = small.signal(1)
+  absent = tmp_path / "absent.wav"
+  sources = [wave, absent, wave, tmp_path / "broken.wav", np.zeros(0), wave]
+  results = list(bundled.predict_many(sources, errors="yield"))
+  kinds = [isinstance(r, audio.AudioError) for r in results]
+  assert kinds == [False, True, False, True, True, False]
+  assert "absent.wav" in str(results[1]) and "broken.wav" in str(results[3])
+  assert_same(results[-1], bundled.predict(wave))
+  found = []
+  with pytest.raises(audio.AudioError, match="absent.wav"):
+    for result in bundled.predict_many(sources):
+      found.append(result)
+  assert len(found) == 1  # what came before it was not lost
+
+
+@edge
+def test_many_reads_no_further_ahead_than_it_says(bundled):
+  taken = []
+
+  def endless():
+    while True:
+      taken.append(None)
+      yield np.zeros(RATE, np.float32)
+
+  results = bundled.predict_many(endless(), batch_seconds=3)
+  next(results)
+  assert len(taken) == 3
+  next(results), next(results), next(results)
+  assert len(taken) == 6
+
+
+@edge
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    ({"errors": "ignore"}, "errors must be raise or yield; received 'ignore'"),
+    ({"batch_seconds": 0}, "batch_seconds must be > 0; received 0"),
+    ({"batch_seconds": float("nan")}, "batch_seconds must be > 0"),
+  ],
+)
+def test_wrong_options_of_many_are_named(options, message, bundled):
+  with pytest.raises(ValueError, match=message):
+    list(bundled.predict_many([np.zeros(100)], **options))
+
+
+def test_windows_of_one_length_go_together(paper):
+  """5 windows of 8 s: one call of the network instead of 5."""
+  network = Counted(paper.network)
+  model = dataclasses.replace(paper, network=network)
+  waveforms = clips(1, 17, 8)
+  results = list(model.predict_many(waveforms))
+  assert network.shapes == [(5, 8 * RATE)]
+  for waveform, result in zip(waveforms, results):
+    expected = paper.predict(waveform)
+    assert len(result.events) == len(expected.events)
+    for column in ("start", "end", "score"):
+      np.testing.assert_allclose(
+        getattr(result.events, column),
+        getattr(expected.events, column),
+        rtol=0,
+        atol=1e-4,
+      )
+
+
+def test_a_file_of_one_window_is_not_asked_for_more(lite):
+  """The `.tflite` takes one window; nothing else is tried."""
+  network = Counted(lite.network)
+  model = dataclasses.replace(lite, network=network)
+  waveforms = clips(1.0, 3.2, 1.1)
+  results = list(model.predict_many(waveforms))
+  assert all(shape[0] == 1 for shape in network.shapes)
+  for waveform, result in zip(waveforms, results):
+    assert_same(result, lite.predict(waveform))
+
+
+def test_yamnet_s_clips_do_not_hear_their_neighbours(yamnet):
+  network = Counted(yamnet.network)
+  model = dataclasses.replace(yamnet, network=network)
+  waveforms = clips(0.5, 40, 2.0, 1.0, 0.97, 1.5, 0.01)
+  results = list(model.predict_many(waveforms))
+  # 40 s alone in two chunks of up to 64 patches, the others together.
+  assert sorted(shape[0] for shape in network.shapes) == [1, 1, 6]
+  for waveform, result in zip(waveforms, results):
+    expected = yamnet.predict(waveform)
+    assert len(result.scores) == len(expected.scores)
+    for name in ("scores", "embeddings", "clip_scores"):
+      np.testing.assert_allclose(
+        getattr(result, name), getattr(expected, name), rtol=0, atol=1e-5
+      )
+    assert result.duration_seconds == expected.duration_seconds
+
+
 @edge
 def test_events_are_a_table(bundled, radio):
   result = bundled.predict(radio)

@@ -14,9 +14,13 @@ pytest.importorskip("hypothesis")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from yoho_tf.annotations import COMPANIONS, Annotations, Tag
 from yoho_tf.events import COLUMNS, TEXT_COLUMNS, Event, EventTable
+from yoho_tf.formats.ours import Csv
+from yoho_tf.formats.ours_json import Json
+from yoho_tf.formats.tracks import Audacity
 from yoho_tf.results import Detections, Tags
-from yoho_tf.writers import FORMATS, Audacity, Csv, Json, find_format, write
+from yoho_tf.writers import FORMATS, find_format, text_of, write
 
 pytestmark = pytest.mark.edge
 
@@ -77,7 +81,7 @@ def test_json_reads_back_exactly(table):
 def test_audacity_times_read_back_exactly(pairs):
   pairs = [(a, a + b) for a, b in pairs if a + b > a]
   table = EventTable.from_rows([(a, b, "None of it") for a, b in pairs])
-  lines = Audacity.text(table).splitlines()
+  lines = text_of(table, Audacity).splitlines()
   fields = [line.split("\t") for line in lines]
   assert [(float(a), float(b)) for a, b, _ in fields] == pairs
   for start, end, label in fields:
@@ -106,7 +110,7 @@ def test_audacity_lines():
       Event(1, 2, "Hum", high_hz=90),
     ]
   )
-  assert Audacity.text(table) == (
+  assert text_of(table, Audacity) == (
     "0.500000\t1.3333333333333333\tDog\n"
     "1.000000\t2.000000\tSiren\n"
     "\\\t100.000000\t2000.500000\n"
@@ -163,7 +167,7 @@ def test_tags_files():
     'start,end,a,"b, c"\n0.0,0.96,0.1,0.9\n0.48,1.44,0.2,0.3\n'
   )
   assert json.loads(Json.text(tags)) == tags.to_dict()
-  assert Audacity.text(tags) == "0.000000\t0.720000\tb, c\n"
+  assert text_of(tags, Audacity) == "0.000000\t0.720000\tb, c\n"
 
 
 def test_format_by_name_then_extension():
@@ -171,11 +175,15 @@ def test_format_by_name_then_extension():
   assert find_format("a.txt", format="csv") is FORMATS["csv"]
   with pytest.raises(ValueError, match="did you mean 'audacity'"):
     find_format("a.csv", format="audacty")
-  with pytest.raises(ValueError, match="extension must be one of .csv"):
+  assert find_format("a.tsv") is FORMATS["tsv"]
+  assert find_format("a.TextGrid") is FORMATS["textgrid"]
+  with pytest.raises(ValueError, match="extension must be one of .*known"):
     find_format("a.xml")
   for name, kind in FORMATS.items():
-    assert kind.name == name and kind.precision_seconds == 0
-    assert set(kind.keeps) <= set(COLUMNS) and kind.extensions
+    assert kind.name == name and kind.precision_seconds < 0.01
+    kept = {column.partition(".")[0] for column in kind.keeps}
+    assert kept <= {*COLUMNS, *COMPANIONS}
+    assert kind.extensions or kind.filenames
 
 
 def test_what_is_lost_is_one_warning_or_an_error(tmp_path):
@@ -194,6 +202,57 @@ def test_what_is_lost_is_one_warning_or_an_error(tmp_path):
     warnings.simplefilter("error")
     write(table, tmp_path / "c.csv")
     write(table, tmp_path / "c.json")
+
+
+def test_every_loss_is_counted(tmp_path):
+  events = EventTable.from_rows(
+    [
+      Event(0, 1, "a", 0.5, "x.wav", track="t"),
+      Event(1, 2, "a", filename="x.wav", low_hz=100),
+    ]
+  )
+  notes = Annotations(
+    events=events,
+    tags=[Tag("x.wav", "a")],
+    durations={"x.wav": 5},
+    known_empty=["y.wav"],
+    unknown=events,
+    known=events,
+    extras={"device": ["", "phone"], "scene": ["a", "b"]},
+  )
+  message = (
+    "dcase_list cannot hold score (1), low_hz (1), track (1), tags (1), "
+    "durations (1), unknown (2), known (2), extras.device (1)"
+  )
+  with pytest.warns(UserWarning) as caught:
+    write(notes, tmp_path / "x.txt", format="dcase_list")
+  assert [str(w.message) for w in caught] == [
+    f"{tmp_path / 'x.txt'}: {message}"
+  ]
+  with pytest.warns(UserWarning, match=r"cannot hold events \(2\), tags \(1\)"):
+    write(notes, tmp_path / "d.tsv", format="desed_durations")
+  with pytest.raises(ValueError, match="cannot hold"):
+    write(notes, tmp_path, format="audacity", strict=True)
+  assert sorted(p.name for p in tmp_path.iterdir()) == ["d.tsv", "x.txt"]
+
+
+def test_a_folder_has_one_file_per_recording(tmp_path):
+  events = EventTable.from_rows(
+    [Event(0, 1, "a", filename="d/x.wav"), Event(0, 1, "a", filename="y.wav")]
+  )
+  notes = Annotations(events, known_empty=["z.wav"])
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    write(notes, tmp_path, format="raven")
+  names = sorted(path.name for path in tmp_path.iterdir())
+  assert names == [f"{x}.Table.1.selections.txt" for x in "xyz"]
+  twice = events.replace(filename=["d/x.wav", "e/x.wav"])
+  with pytest.raises(ValueError, match="recordings must have different stems"):
+    write(twice, tmp_path, format="raven")
+  with pytest.raises(ValueError, match="path must be a file for csv, got"):
+    write(events, tmp_path, format="csv")
+  with pytest.raises(ValueError, match="read only"):
+    write(events[:1], tmp_path / "a.label", format="ofai")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.json", "a.txt"])

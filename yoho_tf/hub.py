@@ -13,7 +13,7 @@ import pathlib
 import zipfile
 from dataclasses import dataclass, replace
 
-from yoho_tf import files, weights_h5
+from yoho_tf import files, weights_h5, weights_yoho_h5
 from yoho_tf.labels import ClassMap, did_you_mean
 from yoho_tf.params import PRESETS, YohoParams, from_json, override
 
@@ -92,9 +92,12 @@ def load(
     name: one of `list_models()`, a preset (with `weights`), or the path of a
       `.tflite` that this package wrote.
     weights: a file instead of the bundled or published one: YAMNet's 110
-      datasets (`.h5`), its Lite model, or `.weights.h5` for a YOHO preset.
+      datasets (`.h5`), its Lite model; for a YOHO preset `.weights.h5`, or
+      the 134 datasets of YOHO's authors (any other `.h5`).
     family: "relu" or "relu6", for YAMNet weights that are not recognised.
-    settings: dotted overrides, e.g. `{"postprocess.threshold": 0.3}`.
+    settings: dotted overrides, e.g. `{"postprocess.threshold": 0.3}`; with
+      `weights` of a YOHO preset also what they were trained with, e.g.
+      `{"baseline": "crnn"}`.
     num_threads: for LiteRT.
 
   Returns:
@@ -224,13 +227,33 @@ def _load_yoho_keras(name, params, weights):
   from yoho_tf.layers.frontend import log_mel_layer
 
   network = yoho.build(replace(params, input="log_mel"))
-  network.load_weights(weights)
+  if os.fspath(weights).endswith(".weights.h5"):
+    _load_own_weights(network, weights)
+  elif params.output == "events":
+    weights_yoho_h5.load_weights(network, weights)
+  else:
+    raise ValueError(
+      f"weights of the baseline {params.baseline} must be a .weights.h5; "
+      f"got {os.fspath(weights)!r}"
+    )
   # Windows come padded to whole cells already: the front end as it is.
   front = log_mel_layer(params.frontend)
   run = runtime.KerasNetwork(network)
   return predictor.YohoModel(
     name, params, lambda inputs: run({"log_mel": front(inputs["waveform"])})
   )
+
+
+def _load_own_weights(network, path):
+  """Keras' own format; its errors, pages long, as one line."""
+  try:
+    network.load_weights(path)
+  except (ValueError, OSError, KeyError) as error:
+    reason = str(error).strip().splitlines()[0]
+    raise ValueError(
+      f"weights must fit the network that the preset and its settings "
+      f"describe; got {os.fspath(path)!r} ({reason})"
+    ) from None
 
 
 def _with_keras(name, module):

@@ -31,17 +31,23 @@ class BinaryCrossEntropy(keras.losses.Loss):
     return binary_cross_entropy(ops.cast(y_true, y_pred.dtype), y_pred)
 
 
-def boundary_error(kind, true_pair, pair):
-  """Error of (start, stop) in cells: `squared`, `l1` or `iou`.
+def boundary_error(kind, true_pair, logits):
+  """Error of (start, stop) in cells: `squared`, `l1`, `bce` or `iou`.
 
   Args:
-    true_pair, pair: `[..., 2]`, positions inside the cell, 0..1.
+    true_pair, logits: `[..., 2]`; the truth is a position inside the cell,
+      0..1, and so is the sigmoid of the logits.
 
   Returns:
-    `[...]`. `iou` is 1 - IoU + (centre distance / enclosing length)^2 of the
-    two intervals, the predicted pair sorted; 1e-6 in both denominators keeps
-    the gradient of disjoint and zero-length pairs finite (yoho.md section 9).
+    `[...]`. `bce` is cross-entropy with the position as a soft target: its
+    gradient, position - truth, does not vanish where the sigmoid saturates.
+    `iou` is 1 - IoU + (centre distance / enclosing length)^2 of the two
+    intervals, the predicted pair sorted; 1e-6 in both denominators keeps the
+    gradient of disjoint and zero-length pairs finite (yoho.md section 9).
   """
+  if kind == "bce":
+    return ops.sum(binary_cross_entropy(true_pair, logits), axis=-1)
+  pair = ops.sigmoid(logits)
   if kind == "squared":
     return ops.sum(ops.square(pair - true_pair), axis=-1)
   if kind == "l1":
@@ -76,6 +82,7 @@ class YohoLoss(keras.losses.Loss):
     boundary="l1",
     presence_weight=1.0,
     boundary_weight=1.0,
+    edge_weight=1.0,
     name="yoho_loss",
     **kwargs,
   ):
@@ -84,6 +91,7 @@ class YohoLoss(keras.losses.Loss):
     self.boundary = boundary
     self.presence_weight = presence_weight
     self.boundary_weight = boundary_weight
+    self.edge_weight = edge_weight
 
   def call(self, y_true, y_pred):
     _, cells, classes, width = ops.shape(y_pred)
@@ -97,9 +105,12 @@ class YohoLoss(keras.losses.Loss):
       error = binary_cross_entropy(present, logit)
     else:
       error = focal(present, logit)
-    edges = boundary_error(
-      self.boundary, truth[..., 1:], ops.sigmoid(logits[..., 1:])
-    )
+    pair = truth[..., 1:]
+    edges = boundary_error(self.boundary, pair, logits[..., 1:])
+    # Most cells of a long event lie inside it, at (0, 1): without a weight
+    # they outvote the few that hold an edge.
+    is_edge = ops.logical_or(pair[..., 0] > 0, pair[..., 1] < 1)
+    edges = edges * ops.where(is_edge, self.edge_weight, 1.0)
     error = self.presence_weight * error + (
       self.boundary_weight * present * edges
     )
@@ -108,5 +119,7 @@ class YohoLoss(keras.losses.Loss):
     return error * ops.cast(cells * classes, error.dtype)
 
   def get_config(self):
-    keys = ("presence", "boundary", "presence_weight", "boundary_weight")
+    keys = (
+      "presence boundary presence_weight boundary_weight edge_weight"
+    ).split()
     return {**super().get_config(), **{k: getattr(self, k) for k in keys}}

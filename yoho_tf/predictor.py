@@ -2,6 +2,7 @@
 
 Whatever the network is stored in (deploy/runtime.py), audio goes through the
 same steps: blocks, windows of whole cells or patches, network, `decode`.
+`predict_many` gives the same results; short recordings share network calls.
 """
 
 import os
@@ -14,12 +15,18 @@ from yoho_tf.models import yamnet, yoho
 from yoho_tf.params import YamnetParams, YohoParams
 from yoho_tf.windows import iter_windows
 
+# Of one network call: enough to keep a processor busy, little memory.
 _PATCHES_AT_ONCE = 64
+_WINDOW_SECONDS_AT_ONCE = 128.0
+
+
+def _is_path(source):
+  return isinstance(source, str | os.PathLike)
 
 
 def _blocks(source, sample_rate_hz, rate, resampler):
   """Blocks of float32 samples at `rate`, and a name for the source."""
-  if isinstance(source, str | os.PathLike):
+  if _is_path(source):
     blocks = audio.read_blocks(source, sample_rate_hz=rate, resampler=resampler)
     # A name that is not UTF-8 stays printable.
     return blocks, os.fsencode(source).decode("utf-8", "backslashreplace")
@@ -53,6 +60,73 @@ class Model:
     """The same network with other post-processing."""
     return replace(self, params=params)
 
+  def predict_many(
+    self,
+    sources,
+    *,
+    sample_rate_hz: int | None = None,
+    resampler="soxr",
+    batch_seconds: float = 600.0,
+    errors: str = "raise",
+  ):
+    """Results of many recordings, in the order of `sources`.
+
+    Reads ahead until it holds `batch_seconds` of audio. Windows of one length,
+    of whatever recording, go through the network together where it takes more
+    than one (a bundled `.tflite` does not). A file that is longer is read in
+    blocks, as by `predict`.
+
+    Args:
+      sources: paths or waveforms, as `predict` takes them; may be endless.
+      sample_rate_hz, resampler: as `predict`.
+      batch_seconds: audio in memory at once.
+      errors: "raise" ends at the first source that cannot be read, after the
+        results before it; "yield" gives its `AudioError` in its place.
+
+    Yields:
+      What `predict` returns, or an `AudioError`.
+    """
+    if errors not in ("raise", "yield"):
+      raise ValueError(f"errors must be raise or yield; received {errors!r}")
+    if not batch_seconds > 0:
+      raise ValueError(f"batch_seconds must be > 0; received {batch_seconds!r}")
+    rate = self.params.frontend.sample_rate_hz
+    options = {"sample_rate_hz": sample_rate_hz, "resampler": resampler}
+    waiting, num_samples = [], 0  # (samples, name), or an error
+    for source in sources:
+      try:
+        if _is_path(source) and (
+          audio.info(source).duration_seconds > batch_seconds
+        ):
+          yield from self._answers(waiting)
+          waiting, num_samples = [], 0
+          yield self.predict(source, **options)
+          continue
+        blocks, name = _blocks(source, sample_rate_hz, rate, resampler)
+        clip = np.concatenate(list(blocks)), name
+        num_samples += len(clip[0])
+      except audio.AudioError as error:
+        if errors == "raise":
+          yield from self._answers(waiting)
+          raise
+        clip = error
+      waiting.append(clip)
+      if num_samples >= batch_seconds * rate:
+        yield from self._answers(waiting)
+        waiting, num_samples = [], 0
+    yield from self._answers(waiting)
+
+  def _answers(self, waiting):
+    clips = [clip for clip in waiting if isinstance(clip, tuple)]
+    results = iter(self._predict_clips(clips))
+    for clip in waiting:
+      yield next(results) if isinstance(clip, tuple) else clip
+
+  def _takes_batches(self):
+    """Whether the network's first axis is free; a `.tflite` may fix it."""
+    shapes = getattr(self.network, "input_shapes", {})
+    return all(shape[0] == -1 for shape in shapes.values())
+
 
 @dataclass(frozen=True)
 class YohoModel(Model):
@@ -74,51 +148,79 @@ class YohoModel(Model):
     Raises:
       yoho_tf.audio.AudioError: what cannot be read; the file and the rule.
     """
+    rate = self.params.frontend.sample_rate_hz
+    blocks, name = _blocks(source, sample_rate_hz, rate, resampler)
+    parts = []
+    for keep, samples, length in self._plan(blocks):
+      parts.append(self._run(samples[None])[0, keep])
+      num_samples = length  # known with the last window
+    return self._decode(parts, num_samples, name)
+
+  def _predict_clips(self, clips):
+    """Results of several recordings; windows of one length go together."""
+    parts = [{} for _ in clips]
+    num_samples = [len(waveform) for waveform, _ in clips]
+    windows = {}  # length -> [(clip, index, slice, samples)]
+    for clip, (waveform, _) in enumerate(clips):
+      for index, (keep, samples, _) in enumerate(self._plan([waveform])):
+        row = (clip, index, keep, samples)
+        windows.setdefault(len(samples), []).append(row)
+    rate = self.params.frontend.sample_rate_hz
+    for length, rows in windows.items():
+      step = max(1, int(_WINDOW_SECONDS_AT_ONCE * rate / length))
+      step = step if self._takes_batches() else 1
+      for first in range(0, len(rows), step):
+        some = rows[first : first + step]
+        outputs = self._run(np.stack([row[-1] for row in some]))
+        for (clip, index, keep, _), output in zip(some, outputs, strict=True):
+          parts[clip][index] = output[keep]
+    for part, size, (_, name) in zip(parts, num_samples, clips, strict=True):
+      yield self._decode([part[i] for i in range(len(part))], size, name)
+
+  def _run(self, windows):
+    """`[batch, samples]` -> `[batch, cells, ...]`."""
+    return self.network({"waveform": windows})[self.params.output]
+
+  def _decode(self, parts, num_samples, name):
+    """Kept cells of each window -> `Detections`."""
     params = self.params
-    blocks, name = _blocks(
-      source, sample_rate_hz, params.frontend.sample_rate_hz, resampler
-    )
-    run = self._cells if params.lattice == "stride" else self._windows
-    events, num_samples = run(blocks)
+    join = np.concatenate if params.lattice == "stride" else np.stack
     return yoho.decode(
-      {"events": events},
+      {params.output: join(parts)},
       params,
       duration_seconds=num_samples / params.frontend.sample_rate_hz,
       filename=name,
       model=self.name,
     )
 
-  def _cells(self, blocks):
-    """`[cells, classes, 3 * slots]` on the global lattice, stitched."""
-    params, kept = self.params, []
-    windows = iter_windows(
-      blocks,
-      cell_samples=params.cell_samples,
-      extra_samples=params.extra_samples,
-      window_cells=params.inference.window_cells,
-      discard_left_cells=params.inference.discard_left_cells,
-      discard_right_cells=params.inference.discard_right_cells,
-    )
-    for window, samples in windows:
-      cells = self.network({"waveform": samples[None]})["events"][0]
-      first = window.start_cell
-      kept.append(cells[window.keep_start - first : window.keep_end - first])
-    return np.concatenate(kept), window.total_samples
+  def _plan(self, blocks):
+    """Yields the windows of a recording: (cells to keep, samples, length).
 
-  def _windows(self, blocks):
-    """`[windows, cells, classes, 3 * slots]`, overlapping (the paper's)."""
-    params = self.params
+    `stride`: stitched on the global lattice. `window`: overlapping, as the
+    paper's; all cells are kept, `decode` sorts them out. The length, in
+    samples of the recording, is known with the last window.
+    """
+    params, plan = self.params, self.params.inference
+    if params.lattice == "stride":
+      for window, samples in iter_windows(
+        blocks,
+        cell_samples=params.cell_samples,
+        extra_samples=params.extra_samples,
+        window_cells=plan.window_cells,
+        discard_left_cells=plan.discard_left_cells,
+        discard_right_cells=plan.discard_right_cells,
+      ):
+        first = window.start_cell
+        keep = slice(window.keep_start - first, window.keep_end - first)
+        yield keep, samples, window.total_samples
+      return
     waveform = np.concatenate(list(blocks))
     size = params.window_samples
-    hop = round(
-      params.inference.window_hop_seconds * params.frontend.sample_rate_hz
-    )
-    outputs = []
+    hop = round(plan.window_hop_seconds * params.frontend.sample_rate_hz)
     for i in range(yoho.num_windows(len(waveform), params)):
       part = waveform[i * hop : i * hop + size]
       part = np.pad(part, (0, size - len(part)))
-      outputs.append(self.network({"waveform": part[None]})["events"][0])
-    return np.stack(outputs), len(waveform)
+      yield slice(None), part, len(waveform)
 
 
 @dataclass(frozen=True)
@@ -129,36 +231,69 @@ class YamnetModel(Model):
     self, source, *, sample_rate_hz: int | None = None, resampler="soxr"
   ):
     """Scores of one recording: `Tags`. Arguments as `YohoModel.predict`."""
-    params = self.params
-    rate = params.frontend.sample_rate_hz
+    rate = self.params.frontend.sample_rate_hz
     blocks, name = _blocks(source, sample_rate_hz, rate, resampler)
-    waveform = np.concatenate(list(blocks))
-    num_samples = len(waveform)
-    patches = params.num_patches(num_samples)
-    padded = np.pad(
-      waveform, (0, params.padded_samples(num_samples) - num_samples)
-    )
-    free = getattr(self.network, "input_shapes", None) is None
-    step = _PATCHES_AT_ONCE if free else 1  # the Lite file takes one patch
+    return self._predict_clip(np.concatenate(list(blocks)), name)
+
+  def _predict_clip(self, waveform, name):
+    """A few patches at a time."""
+    params = self.params
+    patches = params.num_patches(len(waveform))
+    padded = _padded(waveform, params.padded_samples(len(waveform)))
+    # The Lite file takes one patch.
+    step = _PATCHES_AT_ONCE if self._takes_batches() else 1
     found = []
     for first in range(0, patches, step):
       last = min(first + step, patches) - 1
       start, stop = (i * params.patch_hop_samples for i in (first, last))
-      found.append(self._run(padded[start : stop + params.min_samples], free))
-    outputs = {key: np.concatenate([f[key] for f in found]) for key in found[0]}
+      found.append(self._run(padded[None, start : stop + params.min_samples]))
+    outputs = {
+      key: np.concatenate([f[key][0] for f in found]) for key in found[0]
+    }
+    return self._decode(outputs, len(waveform), name)
+
+  def _predict_clips(self, clips):
+    """Clips of about one length go together, padded to the longest.
+
+    A clip keeps its own number of patches and never hears its neighbours.
+    """
+    results = [None] * len(clips)
+    num_patches = [self.params.num_patches(len(w)) for w, _ in clips]
+    order = sorted(range(len(clips)), key=num_patches.__getitem__)
+    while order:
+      longest = num_patches[order[-1]]
+      room = _PATCHES_AT_ONCE // longest if self._takes_batches() else 1
+      if room < 2:
+        clip = order.pop()
+        results[clip] = self._predict_clip(*clips[clip])
+        continue
+      order, some = order[:-room], order[-room:]
+      size = self.params.padded_samples(len(clips[some[-1]][0]))
+      outputs = self._run(np.stack([_padded(clips[i][0], size) for i in some]))
+      for row, i in enumerate(some):
+        waveform, name = clips[i]
+        own = {key: value[row] for key, value in outputs.items()}
+        results[i] = self._decode(own, len(waveform), name)
+    return results
+
+  def _decode(self, outputs, num_samples, name):
     return yamnet.decode(
       outputs,
-      params,
-      duration_seconds=num_samples / rate,
+      self.params,
+      duration_seconds=num_samples / self.params.frontend.sample_rate_hz,
       filename=name,
       model=self.name,
     )
 
-  def _run(self, samples, free):
-    """`scores` and, from Keras, `embeddings` of a few patches."""
-    if free:
-      outputs = self.network({"waveform": samples[None]})
-      return {key: outputs[key][0] for key in ("scores", "embeddings")}
+  def _run(self, waveforms):
+    """`[batch, samples]` -> `scores` and, from Keras, `embeddings`."""
+    if self._takes_batches():
+      outputs = self.network({"waveform": waveforms})
+      return {key: outputs[key] for key in ("scores", "embeddings")}
     (name,) = self.network.input_names
-    (scores,) = self.network({name: samples}).values()
-    return {"scores": scores.reshape(1, -1)}
+    (scores,) = self.network({name: waveforms[0]}).values()
+    return {"scores": scores.reshape(1, 1, -1)}
+
+
+def _padded(waveform, num_samples):
+  return np.pad(waveform, (0, num_samples - len(waveform)))

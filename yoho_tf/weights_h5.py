@@ -24,8 +24,18 @@ KNOWN_FILES = {
 }
 
 
-def layout(table, *, width=1.0, num_classes=521):
+def layout(table, *, num_classes=521):
   """[(dataset path, our layer, index in its weights, shape)], 110 rows."""
+  channels = table[-1][2]
+  head = {"kernel": (channels, num_classes), "bias": (num_classes,)}
+  return body_layout(table) + [
+    (f"logits/logits/{name}:0", "logits", index, shape)
+    for index, (name, shape) in enumerate(head.items())
+  ]
+
+
+def body_layout(table):
+  """The rows of `layout` without the classifier."""
   rows = []
 
   def add(group, layer, variables):
@@ -39,7 +49,6 @@ def layout(table, *, width=1.0, num_classes=521):
 
   channels_in = 1
   for number, (kind, _, channels) in enumerate(table, start=1):
-    channels = max(1, round(channels * width))
     if kind == "conv":
       name, group = f"layer{number}_conv", f"layer{number}/conv"
       add(group, name, [("kernel", (3, 3, channels_in, channels))])
@@ -54,8 +63,6 @@ def layout(table, *, width=1.0, num_classes=521):
       add(group, name, [("kernel", (1, 1, channels_in, channels))])
       add(f"{group}/bn", f"{name}_bn", batchnorm(channels))
     channels_in = channels
-  head = [("kernel", (channels_in, num_classes)), ("bias", (num_classes,))]
-  add("logits", "logits", head)
   return rows
 
 
@@ -73,6 +80,14 @@ def read(path, rows) -> tuple[dict[str, np.ndarray], str | None]:
     ValueError: not HDF5; missing or unexpected datasets, a wrong shape or
       type, NaN or infinite values, negative variances (first five named).
   """
+  path = pathlib.Path(path)
+  found = _rename_head(datasets(path), path.name)
+  check(found, rows, f"weights {path.name} must hold the {len(rows)} YAMNet")
+  return found, known_family(path)
+
+
+def datasets(path) -> dict[str, np.ndarray]:
+  """Every dataset of an HDF5 file by its path, or ValueError."""
   import h5py
 
   path = pathlib.Path(path)
@@ -93,7 +108,11 @@ def read(path, rows) -> tuple[dict[str, np.ndarray], str | None]:
     raise ValueError(
       f"weights {path.name} must be a whole HDF5 file; {error}"
     ) from None
-  found = _rename_head(found, path.name)
+  return found
+
+
+def check(found, rows, rule) -> None:
+  """ValueError unless `found` is what `rows` say; begins with `rule`."""
   expected = {row[0]: row[3] for row in rows}
   faults = [f"missing {name}" for name in expected if name not in found]
   faults += [f"unexpected {name}" for name in found if name not in expected]
@@ -111,12 +130,7 @@ def read(path, rows) -> tuple[dict[str, np.ndarray], str | None]:
       faults.append(f"{name} holds negative variances")
   if faults:
     more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
-    raise ValueError(
-      f"weights {path.name} must hold the {len(expected)} YAMNet datasets; "
-      + "; ".join(faults[:5])
-      + more
-    )
-  return found, known_family(path)
+    raise ValueError(f"{rule} datasets; " + "; ".join(faults[:5]) + more)
 
 
 def known_family(path) -> str | None:
@@ -196,12 +210,21 @@ def load_weights(model, path, *, activation, family=None, head=True) -> None:
   check_family(known, family, activation, path)
   if not head:
     rows = [row for row in rows if row[1] != "logits"]
-  for name, layer, index, shape in rows:
+  assign(model, rows, arrays)
+
+
+def assign(model, rows, arrays) -> None:
+  """Sets the weights that `rows` name, or none: ValueError where one differs.
+
+  Args:
+    arrays: {dataset path: array}, of the shapes of our layers.
+  """
+  for name, layer, index, _ in rows:
     have = tuple(model.get_layer(layer).weights[index].shape)
-    if have != shape:
+    if have != arrays[name].shape:
       raise ValueError(
         f"weights fit width 1.0 only; {layer} has shape {have}, the file's "
-        f"{name} {shape}"
+        f"{name} {arrays[name].shape}"
       )
   for name, layer, index, _ in rows:
     model.get_layer(layer).weights[index].assign(arrays[name])

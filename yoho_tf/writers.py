@@ -1,117 +1,45 @@
-"""Writes events and results to files: csv, json, Audacity labels.
+"""Writes events, results and annotations: one function, `write`.
 
     write(result, "out.csv")               chosen by the extension
     write(result, "out", format="json")    chosen by name
+    write(annotations, "labels/", format="raven")     one file per recording
 
-A format is a class with `name`, `extensions`, `keeps` (event columns it can
-hold), `precision_seconds` (0: times read back bit for bit) and `text`.
+The formats are the classes of `FORMATS` (yoho_tf/formats/).
 """
 
-import json
-import math
+import collections
 import warnings
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from yoho_tf.events import COLUMNS, DEFAULTS, TEXT_COLUMNS, EventTable
+from yoho_tf.annotations import COMPANIONS
+from yoho_tf.events import COLUMNS
 from yoho_tf.files import replace_text
-from yoho_tf.labels import csv_text, did_you_mean
-from yoho_tf.results import Detections, Tags, extra_fields
+from yoho_tf.formats import FORMATS
+from yoho_tf.formats.rows import annotations_of, is_used, used_columns
+from yoho_tf.labels import did_you_mean
 
-BASE_COLUMNS = ("filename", "start", "end", "label", "score")
+__all__ = ["FORMATS", "find_format", "lost_columns", "used_columns", "write"]
 
-
-class Csv:
-  """One row per event; of Tags, one row per patch with every score.
-
-  Event columns: filename, start, end, label, score, then those of low_hz,
-  high_hz, annotator, track that some event has. Empty field: none.
-  """
-
-  name = "csv"
-  extensions = (".csv",)
-  keeps = COLUMNS
-  precision_seconds = 0.0
-
-  @staticmethod
-  def text(result) -> str:
-    if isinstance(result, Tags):
-      header = ("start", "end", *result.labels)
-      patches = result.to_dict()["patches"]
-      rows = [(p["start"], p["end"], *p["scores"]) for p in patches]
-    else:
-      events = events_of(result)
-      header = used_columns(events)
-      columns = [_blank_nan(getattr(events, name)) for name in header]
-      rows = zip(*columns, strict=True)
-    return csv_text([header, *rows])
-
-
-class Json:
-  """The result's `to_dict()`; of an EventTable, {"events": [...]}.
-
-  What is unknown is left out, a score null: NaN never appears.
-  """
-
-  name = "json"
-  extensions = (".json",)
-  keeps = COLUMNS
-  precision_seconds = 0.0
-
-  @staticmethod
-  def text(result) -> str:
-    if isinstance(result, EventTable):
-      result = {"events": [_event_dict(event) for event in result]}
-    else:
-      result = result.to_dict()
-    fields = (f"  {_dump(key)}: {_lines(v)}" for key, v in result.items())
-    return "{\n" + ",\n".join(fields) + "\n}\n"
-
-
-class Audacity:
-  """A label track: start, end, label between tabs; of Tags, its events().
-
-  Where an event has a band, a second line follows: backslash, low, high in Hz,
-  -1 for no bound.
-  """
-
-  name = "audacity"
-  extensions = (".txt",)
-  keeps = ("start", "end", "label", "low_hz", "high_hz")
-  precision_seconds = 0.0
-
-  @staticmethod
-  def text(result) -> str:
-    lines = []
-    for event in events_of(result):
-      if any(mark in event.label for mark in "\t\n\r"):
-        raise ValueError(
-          f"label must be without tab and newline in Audacity, "
-          f"got {event.label!r}"
-        )
-      times = _decimals(event.start), _decimals(event.end)
-      lines.append("\t".join((*times, event.label)))
-      band = [
-        "-1" if math.isnan(value) else _decimals(value)
-        for value in (event.low_hz, event.high_hz)
-      ]
-      if band != ["-1", "-1"]:
-        lines.append("\t".join(("\\", *band)))
-    return "".join(line + "\n" for line in lines)
-
-
-FORMATS = {kind.name: kind for kind in (Csv, Json, Audacity)}
+# Extensions that several formats share -> the one that writes them.
+USUAL = {
+  ".csv": "csv",
+  ".tsv": "tsv",
+  ".txt": "audacity",
+}
 
 
 def write(result, path, *, format: str | None = None, strict=False) -> None:
-  """Writes a result or a table, whole or not at all.
+  """Writes annotations, a result or a table, every file whole or not at all.
 
   A failure leaves the file that was there before.
 
   Args:
-    result: Detections, Tags or EventTable.
-    path: the file; its folder must exist.
+    result: Annotations, EventTable, Detections or Tags; for the format
+      operating_points {threshold: any of these}, for score_tsv FrameScores.
+    path: the file; its folder must exist. Or a folder, for formats with one
+      file per recording and those that are a folder.
     format: a name of FORMATS; without it the extension decides.
     strict: what the format cannot hold is an error, not a warning.
 
@@ -119,14 +47,43 @@ def write(result, path, *, format: str | None = None, strict=False) -> None:
     ValueError: unknown format, or a label that the format cannot spell.
   """
   kind = find_format(path, format=format)
-  lost = lost_columns(result, kind)
+  path = Path(path)
+  if kind.opens == "folder":
+    texts, lost = _folder_texts(result, kind)
+  elif path.is_dir() and kind.per_recording:
+    texts, lost = _recording_texts(result, path, kind)
+  elif path.is_dir():
+    raise ValueError(f"path must be a file for {kind.name}, got folder {path}")
+  else:
+    lost = lost_columns(result, kind)
+    texts = {"": text_of(result, kind)}
   if lost:
     what = ", ".join(f"{column} ({count})" for column, count in lost.items())
     message = f"{path}: {kind.name} cannot hold {what}"
     if strict:
       raise ValueError(message)
     warnings.warn(message, stacklevel=2)
-  replace_text(path, kind.text(result))
+  if "" in texts:
+    replace_text(path, texts[""])
+    return
+  path.mkdir(exist_ok=True)
+  for name, text in texts.items():
+    replace_text(path / name, text)
+
+
+def text_of(result, kind: type) -> str:
+  """What a file of the format holds.
+
+  Raises:
+    ValueError: the format cannot spell something, or is read only.
+  """
+  if kind.whole_results:
+    text = kind.text(result)
+  else:
+    text = kind.text(annotations_of(result))
+  if text.startswith("\ufeff"):
+    raise ValueError("text must not begin with a byte order mark, got one")
+  return text
 
 
 def find_format(path, *, format: str | None = None) -> type:
@@ -137,7 +94,13 @@ def find_format(path, *, format: str | None = None) -> type:
     return FORMATS[format]
   extension = Path(path).suffix.lower()
   by_extension = {
-    end: kind for kind in FORMATS.values() for end in kind.extensions
+    end: kind
+    for kind in reversed(FORMATS.values())
+    if kind.can_write() and kind.opens == "file"
+    for end in kind.extensions
+  }
+  by_extension |= {
+    end: FORMATS[name] for end, name in USUAL.items() if name in FORMATS
   }
   if extension not in by_extension:
     raise ValueError(
@@ -147,75 +110,65 @@ def find_format(path, *, format: str | None = None) -> type:
   return by_extension[extension]
 
 
-def events_of(result) -> EventTable:
-  """The events of a result, or the table itself."""
-  if isinstance(result, EventTable):
-    return result
-  if isinstance(result, Detections):
-    return result.named_events()
-  if isinstance(result, Tags):
-    return result.events()
-  raise ValueError(
-    "result must be Detections, Tags or EventTable, got "
-    f"{type(result).__name__}"
-  )
-
-
-def used_columns(events: EventTable) -> list[str]:
-  """The five columns every file has, and others that some event uses."""
-  return [
-    name
-    for name in COLUMNS
-    if name in BASE_COLUMNS or _is_used(events, name).any()
-  ]
-
-
 def lost_columns(result, kind: type) -> dict[str, int]:
-  """Event columns that a format cannot hold, with the events concerned."""
-  events = events_of(result)
+  """What a format cannot hold: column or companion -> how many of them."""
+  notes = annotations_of(result)
   lost = {}
-  for name in COLUMNS:
-    used = int(_is_used(events, name).sum())
+  if "start" not in kind.keeps and len(notes.events):
+    lost["events"] = len(notes.events)
+  for name in () if lost else COLUMNS:
+    used = int(np.count_nonzero(is_used(notes.events, name)))
     # One recording per file is what its own name says.
-    implied = name == "filename" and len(set(events.filename)) < 2
-    if used and name not in kind.keeps and not implied:
+    is_implied = name == "filename" and len(set(notes.events.filename)) < 2
+    if used and name not in kind.keeps and not is_implied:
       lost[name] = used
-  return lost
+  # A file of its own for a recording says that it is empty by being so.
+  is_own = kind.per_recording and not len(notes.events)
+  for name in COMPANIONS[:-1]:
+    if name == "known_empty" and is_own and len(notes.known_empty) == 1:
+      continue
+    if name not in kind.keeps and len(getattr(notes, name)):
+      lost[name] = len(getattr(notes, name))
+  for name, column in notes.extras.items():
+    if not {"extras", f"extras.{name}"} & {*kind.keeps}:
+      lost[f"extras.{name}"] = sum(map(bool, column))
+  return {name: count for name, count in lost.items() if count}
 
 
-def _is_used(events: EventTable, name: str) -> np.ndarray:
-  """Which events say something in a column: bool [events]."""
-  column = getattr(events, name)
-  if name in TEXT_COLUMNS:
-    return np.array(column != DEFAULTS[name], bool)
-  return ~np.isnan(column)
+def _recording_texts(result, path, kind) -> tuple[dict, dict]:
+  """{file name: text}, one per recording, and what is lost."""
+  texts, owner, lost = {}, {}, collections.Counter()
+  for filename, part in annotations_of(result).split().items():
+    name = recording_file(filename, kind)
+    if name in owner:
+      raise ValueError(
+        f"{path}: recordings must have different stems, got "
+        f"{owner[name]!r} and {filename!r}"
+      )
+    owner[name] = filename
+    lost.update(lost_columns(part, kind))
+    texts[name] = text_of(part, kind)
+  return texts, lost
 
 
-def _blank_nan(column: np.ndarray) -> list:
-  """Plain values; NaN becomes None, which csv writes as an empty field."""
-  if column.dtype == object:
-    return column.tolist()
-  return np.where(np.isnan(column), None, column).tolist()
+def _folder_texts(result, kind) -> tuple[dict, dict]:
+  """{file name: text} of a format that is a folder, and what is lost."""
+  if not isinstance(result, kind.holds):
+    raise ValueError(
+      f"result must be {kind.holds_text} for {kind.name}, got "
+      f"{type(result).__name__}"
+    )
+  lost = collections.Counter()
+  if isinstance(result, dict):
+    result = {key: annotations_of(part) for key, part in result.items()}
+    for part in result.values():
+      lost.update(lost_columns(part, kind))
+  return kind.folder_texts(result), lost
 
 
-def _event_dict(event) -> dict:
-  row = {"start": event.start, "end": event.end, "label": event.label}
-  if not math.isnan(event.score):
-    row["score"] = event.score
-  return row | extra_fields(event)
-
-
-def _dump(value) -> str:
-  return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-def _lines(value) -> str:
-  """JSON with every dict of a list on its own line."""
-  if isinstance(value, list) and value and isinstance(value[0], dict):
-    return "[\n    " + ",\n    ".join(map(_dump, value)) + "\n  ]"
-  return _dump(value)
-
-
-def _decimals(value: float) -> str:
-  """Shortest exact decimal, never in exponents, with six places at least."""
-  return np.format_float_positional(value, unique=True, min_digits=6)
+def recording_file(filename: str, kind: type) -> str:
+  """Name of the file for a recording, in formats with one per recording."""
+  stem = PurePosixPath(filename.replace("\\", "/")).stem
+  if not stem:
+    raise ValueError(f"filename must name the recording, got {filename!r}")
+  return f"{stem}{kind.file_ending or kind.extensions[0]}"

@@ -23,6 +23,7 @@ LOUD = replace(
   snr_db=(20.0, 20.0),
   speed_probability=0.0,
   reverb_probability=0.0,
+  label_floor_db=-200.0,
 )
 
 
@@ -117,6 +118,34 @@ def test_labels_are_exactly_where_the_energy_is(pool):
   assert inside > 5
 
 
+def test_what_the_background_covers_is_not_labelled(pool):
+  """Labels end where the last frame 10 dB below the background ends."""
+  shortened = 0
+  for i in range(20):
+    placed, sound, background = event_alone(pool, LOUD, i)
+    heard, same, _ = event_alone(pool, replace(LOUD, label_floor_db=10.0), i)
+    np.testing.assert_array_equal(same, sound)  # only the label changes
+    floor = rms(background) * 10 ** (10 / 20)
+    for event in heard:
+      (whole,) = placed
+      assert whole.start <= event.start < event.end <= whole.end
+      first, last = round(event.start * RATE), round(event.end * RATE)
+      if first > 0 and last < len(sound):
+        assert rms(sound[first : first + 320]) > floor
+        before = sound[round(whole.start * RATE) : first]
+        for frame in before[: len(before) // 320 * 320].reshape(-1, 320):
+          assert rms(frame) <= floor * (1 + 1e-4)
+      shortened += event.end - event.start < whole.end - whole.start
+  assert shortened > 0
+
+
+def test_audible():
+  sound = np.r_[np.full(320, 0.1), np.full(640, 1.0), np.full(330, 0.1)]
+  assert synth.audible(sound, RATE, 0.5) == (320, 960)
+  assert synth.audible(sound, RATE, 0.01) == (0, 1290)
+  assert synth.audible(sound, RATE, 2.0) == (0, 0)
+
+
 def test_snr_is_the_one_drawn(pool):
   """Active frames of the event over the background, both as mixed."""
   loud = replace(LOUD, silence_probability=0.0)
@@ -172,7 +201,11 @@ def test_trim_cuts_what_lies_45_db_below():
 @pytest.mark.parametrize("max_overlap", [1, 2])
 def test_overlap_rules(pool, max_overlap):
   crowded = replace(
-    SCENE, num_events=(8, 8), max_overlap=max_overlap, min_gap_seconds=0.25
+    SCENE,
+    num_events=(8, 8),
+    max_overlap=max_overlap,
+    min_gap_seconds=0.25,
+    label_floor_db=-200.0,
   )
   most, placed, dropped = 0, 0, 0
   for i in range(15):
@@ -240,7 +273,7 @@ def test_batches_resume_where_they_stopped(pool):
   run = SceneBatches(pool, params, training)
   assert len(run) == 3
   run[0]
-  run.on_epoch_end()
+  run.epoch = 1  # a training callback does this
   waveform, targets = run[1]
   assert waveform.shape == (2, 5 * 5120 + 240) and waveform.dtype == np.float32
   assert targets.shape == (2, 5, 4, 3)

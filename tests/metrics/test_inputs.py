@@ -1,6 +1,7 @@
 """What is accepted, what is refused and what every switch changes."""
 
 import copy
+import functools
 import json
 import subprocess
 import sys
@@ -128,6 +129,29 @@ def test_unknown_files_and_match():
     event_metrics(reference, two, match="stem", **common)
 
 
+def test_files_of_scores_match_like_those_of_tables():
+  source = scores()
+  bounds = source.boundaries_seconds
+  renamed = FrameScores(
+    {f"audio/{name}.wav": values for name, values in source.scores.items()},
+    bounds,
+    source.labels,
+  )
+  common = {"durations": DURATIONS, "params": PSDS1}
+  with pytest.raises(ValueError, match="scores: file .*match='stem'"):
+    psds_metrics(columns(REFERENCE), renamed, **common)
+  found = psds_metrics(columns(REFERENCE), renamed, match="stem", **common)
+  expected = psds_metrics(columns(REFERENCE), source, **common)
+  assert found["psds"] == expected["psds"]
+  twice = FrameScores(
+    {**renamed.scores, "x.flac": renamed.scores["audio/x.wav"]},
+    bounds,
+    source.labels,
+  )
+  with pytest.raises(ValueError, match="match: keys must tell files apart"):
+    psds_metrics(columns(REFERENCE), twice, match="stem", **common)
+
+
 def test_durations():
   table = {"filename": ["x", "y", "x"], "duration": [10, 10, 10]}
   frame_like = type(
@@ -152,7 +176,10 @@ def test_durations():
   ("source", "message"),
   [
     (scores(np.nan), "scores: must be finite"),
-    (scores(labels=("dog", "cow")), "scores: columns must be the labels"),
+    (
+      scores(labels=("dog", "cow")),
+      "scores: (column must be one of|needs a column)",
+    ),
     (scores(boundaries_seconds=np.zeros(11)), "boundaries_seconds: must incr"),
     (scores(frames=14), "boundaries_seconds: end of 'x'"),
     (
@@ -554,6 +581,27 @@ def test_report(tmp_path):
   report = evaluate(columns(REFERENCE), columns([row[:4] for row in ESTIMATE]))
   assert set(report.results) == {"segment", "event", "intersection"}
   assert report.skipped["psds1"] == "no scores"
+
+
+def test_report_of_what_ranks():
+  table, common = columns(ESTIMATE), {"durations": DURATIONS}
+  loose = columns([row[:4] for row in ESTIMATE[:1]])
+  psds2 = functools.partial(psds_metrics, params=PSDS2)
+  report = evaluate(columns(REFERENCE), loose, scores=table, **common)
+  assert report["event"]["tp"] == 1
+  for name, function in (("temporal_iou", temporal_map), ("psds2", psds2)):
+    expected = function(columns(REFERENCE), table, **common)
+    assert report[name].macro == expected.macro
+    assert report[name].overall == expected.overall
+  points = {0.5: table, 0.8: loose}
+  report = evaluate(
+    columns(REFERENCE), scores=points, metrics=["psds1"], **common
+  )
+  assert set(report.results) == {"psds1"}
+  expected = psds_metrics(columns(REFERENCE), points, params=PSDS1, **common)
+  assert report["psds1"]["psds"] == expected["psds"]
+  with pytest.raises(ValueError, match="metrics: name .*did you mean 'event'"):
+    evaluate(columns(REFERENCE), loose, metrics=["evnt"])
 
 
 def test_result(tmp_path):

@@ -25,6 +25,8 @@ from yoho_tf.metrics import (
   temporal_map,
 )
 from yoho_tf.metrics._frames import component_tree
+from yoho_tf.metrics._inputs import prepare
+from yoho_tf.metrics._overlaps import overlapping_pairs
 from yoho_tf.params import (
   PSDS1,
   PSDS2,
@@ -339,6 +341,32 @@ def test_temporal_map_is_the_plain_loop(seed):
       )
       value = result.class_wise[label][f"ap@{threshold:g}"]
       assert value == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("num_references", [6, 12, 80])
+@pytest.mark.parametrize("num_files", [1, 40])
+def test_overlapping_pairs_are_all_that_overlap(num_files, num_references):
+  # Many references per file take the search, few are compared one by one.
+  generator = np.random.default_rng(num_references)
+  common = {"num_files": num_files, "labels": "a"}
+  reference, estimate = (
+    columns(random_rows(generator, num_events=count, **common))
+    for count in (num_references, 50)
+  )
+  files = [f"f{i}" for i in range(num_files)]
+  problem = prepare(reference, estimate, files=files)
+  est, ref = problem.estimate, problem.reference
+  expected = {
+    (i, j)
+    for i in range(est.num_events)
+    for j in range(ref.num_events)
+    if est.file[i] == ref.file[j]
+    and est.start[i] < ref.end[j]
+    and ref.start[j] < est.end[i]
+  }
+  found = list(zip(*(rows.tolist() for rows in overlapping_pairs(est, ref))))
+  assert len(found) == len(set(found))
+  assert set(found) == expected
 
 
 def test_masks():

@@ -1,13 +1,6 @@
-"""`yoho train` from recordings to a model file, also after a kill."""
+"""`yoho train` from recordings to a model file."""
 
-import csv
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,14 +8,13 @@ import pytest
 import yoho_tf
 from yoho_tf.cli import train as command
 
-ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
   "labels": "Bark,Rain,Speech",
   "width": 0.125,
   "training.batch_size": 2,
   "training.steps": 4,
   "training.steps_per_epoch": 2,
-  "training.num_validation_scenes": 3,
+  "training.num_validation_scenes": 6,
   "training.num_tuning_scenes": 4,
 }
 
@@ -40,9 +32,15 @@ def arguments(source_folder, out, **changes):
   ]
 
 
-def losses(out):
-  with open(out / "log_all.csv", newline="") as file:
-    return [float(row["loss"]) for row in csv.DictReader(file)]
+@pytest.fixture(scope="module", autouse=True)
+def small_grid():
+  """Two combinations to tune instead of a hundred."""
+  from yoho_tf.training import tune
+
+  grid = {"low": (0.1, 0.3), "merge_gap_seconds": (0.16,)}
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(tune, "GRID", grid)
+    yield
 
 
 @pytest.fixture(scope="module")
@@ -112,29 +110,27 @@ def test_bad_settings(source_folder, tmp_path, capsys, change, words):
   assert error.count("\n") == 1 and words in error
 
 
+@pytest.mark.parametrize(
+  ("options", "words"),
+  [
+    (["--devices", "0"], "devices must divide"),
+    (["--devices", "3"], "batch_size = 2"),
+    (["--devices", "2"], "devices must be at most 1"),
+    (["--hosts", "here"], "ADDRESS:PORT,COUNT,INDEX"),
+    (["--hosts", "here:1,2,0"], "KERAS_BACKEND=jax"),
+  ],
+)
+def test_devices_and_hosts_that_cannot_be(
+  source_folder, tmp_path, capsys, options, words
+):
+  keras = pytest.importorskip("keras")
+  if keras.backend.backend() != "tensorflow":
+    pytest.skip("the messages of TensorFlow, which has one CPU")
+  assert command.main([*arguments(source_folder, tmp_path), *options]) == 1
+  error = capsys.readouterr().err
+  assert error.count("\n") == 1 and words in error
+
+
 def test_no_manifest(tmp_path, capsys):
   assert command.main(arguments(tmp_path, tmp_path / "run")) == 1
   assert "manifest.csv" in capsys.readouterr().err
-
-
-@pytest.mark.large
-def test_a_killed_run_continues_the_same_curve(run, source_folder, tmp_path):
-  """kill -9 after the first epoch; the second epoch's loss is the same."""
-  out = tmp_path / "killed"
-  argv = [sys.executable, "-m", "yoho_tf", "train"]
-  argv += arguments(source_folder, out)
-  env = {**os.environ, "PYTHONPATH": str(ROOT)}
-  process = subprocess.Popen(argv, env=env, cwd=ROOT)
-  log = out / "log_all.csv"
-  deadline = time.monotonic() + 300
-  while time.monotonic() < deadline and process.poll() is None:
-    if log.is_file() and len(log.read_text().splitlines()) >= 2:
-      break
-    time.sleep(0.02)
-  process.send_signal(signal.SIGKILL)
-  process.wait()
-  killed = losses(out)
-  done = subprocess.run(argv, env=env, cwd=ROOT, capture_output=True, text=True)
-  assert done.returncode == 0, done.stderr
-  np.testing.assert_allclose(killed, losses(run)[: len(killed)], rtol=1e-4)
-  np.testing.assert_allclose(losses(out)[-1], losses(run)[-1], rtol=1e-3)

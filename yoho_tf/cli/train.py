@@ -1,6 +1,7 @@
 """`yoho train`: trains a YOHO preset on scenes mixed from recordings."""
 
 import argparse
+import re
 import sys
 
 from yoho_tf.params import PRESETS, TrainingParams, YohoParams, override
@@ -33,7 +34,36 @@ def _parser(prog):
     metavar="KEY=VALUE",
     help="a model setting, or training.KEY=VALUE",
   )
+  parser.add_argument(
+    "--devices",
+    type=int,
+    default=1,
+    metavar="N",
+    help="train on N devices of this host (default 1)",
+  )
+  parser.add_argument(
+    "--workers",
+    type=int,
+    default=1,
+    metavar="N",
+    help="threads that make batches (default 1)",
+  )
+  parser.add_argument(
+    "--hosts",
+    metavar="ADDRESS:PORT,COUNT,INDEX",
+    help="one of several hosts: address of host 0, their number, this one's "
+    "from 0 (KERAS_BACKEND=jax; all share --out)",
+  )
   return parser
+
+
+def _hosts(text):
+  """ "10.0.0.1:9000,2,0" -> ("10.0.0.1:9000", 2, 0)."""
+  match = re.fullmatch(r"([^,]+:\d+),(\d+),(\d+)", text)
+  if not match:
+    raise ValueError(f"--hosts must be ADDRESS:PORT,COUNT,INDEX; got {text!r}")
+  address, count, index = match.groups()
+  return address, int(count), int(index)
 
 
 def main(argv=None, prog="yoho train") -> int:
@@ -49,6 +79,10 @@ def main(argv=None, prog="yoho train") -> int:
         training = override(training, {key.removeprefix("training."): value})
       else:
         params = override(params, {key: value})
+    from yoho_tf.training import distribution
+
+    if args.hosts:
+      distribution.join(*_hosts(args.hosts))
     from yoho_tf.training import finish, fit
 
     network, params = fit.train(
@@ -60,8 +94,12 @@ def main(argv=None, prog="yoho train") -> int:
       yamnet_weights=args.yamnet_weights,
       family=args.family,
       initial_weights=args.initial_weights,
+      devices=args.devices,
+      workers=args.workers,
       log=lambda line: print(line, flush=True),
     )
+    if not distribution.is_first_host():
+      return 0
     permissive_only = not args.allow_non_commercial
     finish.finish(
       network,

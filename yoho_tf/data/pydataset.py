@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from yoho_tf.data import synth
+from yoho_tf.data import augment, records, synth
 from yoho_tf.models import yoho
 
 
@@ -34,9 +34,6 @@ class SceneBatches(keras.utils.PyDataset):
   def __len__(self):
     return self.training.steps_per_epoch
 
-  def on_epoch_end(self):
-    self.epoch += 1
-
   def __getitem__(self, index):
     training = self.training
     step = self.epoch * training.steps_per_epoch + index
@@ -46,6 +43,11 @@ class SceneBatches(keras.utils.PyDataset):
     return np.stack(waveforms), np.stack(targets)
 
   def example(self, index):
+    waveform, events = self.labelled(index)
+    return waveform, yoho.encode(events, self.params)
+
+  def labelled(self, index):
+    """Example `index`: its waveform and its events, an `EventTable`."""
     params, training = self.params, self.training
     rate = params.frontend.sample_rate_hz
     scene = synth.make_scene(
@@ -64,5 +66,108 @@ class SceneBatches(keras.utils.PyDataset):
     )
     _, events = synth.crop(scene, first, params.window_samples, rate)
     gain = 10 ** (rng.uniform(*training.gain_db) / 20)
-    waveform = np.clip(waveform * np.float32(gain), -1, 1)
-    return waveform, yoho.encode(events, params)
+    return np.clip(waveform * np.float32(gain), -1, 1), events
+
+
+class RecordBatches(keras.utils.PyDataset):
+  """Batches of a folder of records, the twin of `pipeline.record_dataset`.
+
+  Example ids, choices and samples are the pipeline's; the order within an
+  epoch is not. An example depends on (seed, epoch, id) only, whatever
+  `workers` and `use_multiprocessing` are.
+
+  Args:
+    index: `records.Index`, or the folder.
+    params: `YohoParams`.
+    split: of the records.
+    batch_size: examples of a batch.
+    training: shuffle, augment and drop the last, smaller batch; otherwise the
+      order of the ids, nothing random, every example.
+    seed: of the order and of the choices.
+    settings: `augment.Augmentation`, for training.
+    first_epoch: epoch that the first pass counts as (after a resume).
+      Callbacks may set `next_epoch` before an epoch begins.
+
+  Yields:
+    `(waveform float32 [batch, samples], targets float32 [batch, cells,
+    classes, 3 * slots], sample_weight float32 [batch, cells, classes])`.
+  """
+
+  def __init__(
+    self,
+    index,
+    params,
+    *,
+    split="train",
+    batch_size=32,
+    training=True,
+    seed=0,
+    settings=augment.Augmentation(),  # noqa: B008 (frozen)
+    first_epoch=0,
+    **kwargs,
+  ):
+    super().__init__(**kwargs)
+    if not isinstance(index, records.Index):
+      index = records.read_index(index)
+    records.check_fits(index, params)
+    self.reader = records.Reader(index, split)
+    self.params = params
+    self.batch_size = batch_size
+    self.seed = seed
+    self.training = training
+    self.settings = settings if training else augment.OFF
+    self.epoch = self.next_epoch = first_epoch
+    self._order = (None, None)
+
+  def __len__(self):
+    whole, rest = divmod(len(self.reader), self.batch_size)
+    return whole + (rest > 0 and not self.training)
+
+  def on_epoch_begin(self):
+    self.epoch = self.next_epoch
+    self.next_epoch += 1
+
+  def ids(self):
+    """int64 [examples]: the order of this epoch."""
+    if not self.training:
+      return np.arange(len(self.reader))
+    if self._order[0] != self.epoch:
+      ids = augment.order(self.seed, self.epoch, len(self.reader))
+      self._order = (self.epoch, ids)
+    return self._order[1]
+
+  def __getitem__(self, index):
+    first = index * self.batch_size
+    ids = self.ids()[max(first - 1, 0) : first + self.batch_size]
+    rows = augment.choices(self.seed, self.epoch, ids)
+    windows = [self._window(i, row) for i, row in zip(ids.tolist(), rows)]
+    # The partner of a mix is the example before, as it was drawn.
+    mixed = [
+      augment.draw_mix(window, other, row, self.settings)
+      for window, other, row in zip(windows, [None, *windows], rows)
+    ]
+    examples = [self._encoded(window) for window in mixed[first > 0 :]]
+    return tuple(np.stack(column) for column in zip(*examples, strict=True))
+
+  def example(self, example_id):
+    """(waveform, targets, weights) of one id in this epoch, without mix."""
+    row = augment.choices(self.seed, self.epoch, [example_id])[0]
+    return self._encoded(self._window(example_id, row))
+
+  def _window(self, example_id, row):
+    return augment.draw(
+      self.reader[example_id],
+      row,
+      self.settings,
+      num_samples=self.params.window_samples,
+      extra_samples=extra_samples(self.params),
+    )
+
+  def _encoded(self, window):
+    targets = yoho.encode(window.events, self.params)
+    return window.waveform, targets, augment.weights(window, self.params)
+
+
+def extra_samples(params) -> int:
+  """Samples behind the window that a training step reads."""
+  return params.extra_samples if params.lattice == "stride" else 0

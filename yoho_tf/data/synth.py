@@ -39,15 +39,18 @@ def make_scene(pool, params: SceneParams, *, seed: int, index: int, labels):
     labels: the vocabulary to draw from, equally likely.
 
   Returns:
-    `Scene`. Labels are the placed samples: start = first / rate, end = (last +
-    1) / rate, cut at the scene's end.
+    `Scene`. Labels are the placed samples that can be heard
+    (`params.label_floor_db`): start = first / rate, end = (last + 1) / rate,
+    cut at the scene's edges. A decay that the background covers is nobody's
+    to find, and no annotator would have marked it.
   """
   rng = np.random.default_rng([seed, index])
   rate = params.sample_rate_hz
   length = round(params.duration_seconds * rate)
   level = 10 ** (rng.uniform(*params.background_level_db) / 20)
   mixture = _background(pool, rng, params, length) * level
-  placed, dropped = [], 0
+  floor = _rms(mixture) * 10 ** (params.label_floor_db / 20)
+  placed, labelled, dropped = [], [], 0
   num_events = rng.integers(params.num_events[0], params.num_events[1] + 1)
   num_distractors = rng.integers(
     params.num_distractors[0], params.num_distractors[1] + 1
@@ -72,13 +75,15 @@ def make_scene(pool, params: SceneParams, *, seed: int, index: int, labels):
     _add(mixture, wet, first)
     start, stop = max(first, 0), min(first + len(sound), length)
     placed.append((label, start, stop))
+    if label:
+      start, stop = audible(sound, rate, floor)
+      start, stop = max(first + start, 0), min(first + stop, length)
+      if stop > start:
+        labelled.append((start / rate, stop / rate, label))
   peak = np.abs(mixture).max()
   if peak > 0.999:
     mixture *= 0.999 / peak
-  kept = sorted(
-    (start / rate, stop / rate, label) for label, start, stop in placed if label
-  )
-  events = EventTable.from_rows(kept) if kept else EventTable.empty()
+  events = EventTable.from_rows(sorted(labelled))
   return Scene(mixture.astype(np.float32), events, dropped)
 
 
@@ -125,7 +130,11 @@ def _background(pool, rng, params, length):
     spectrum = np.fft.rfft(rng.standard_normal(length))
     frequency = np.maximum(np.arange(len(spectrum)), 20 * length / 16_000)
     noise = np.fft.irfft(spectrum / frequency**slope, length)
-  return noise / max(np.sqrt(np.mean(noise**2)), 1e-9)
+  return noise / max(_rms(noise), 1e-9)
+
+
+def _rms(waveform):
+  return np.sqrt(np.mean(waveform**2))
 
 
 def _sound(pool, rng, params, label):
@@ -179,6 +188,21 @@ def trim(waveform, rate):
   if not len(active):
     return waveform[:0]
   return waveform[active[0] * frame : (active[-1] + 1) * frame]
+
+
+def audible(sound, rate, floor_rms):
+  """First and last sample (exclusive) of what is louder than a floor.
+
+  Judged in frames of 20 ms; (0, 0) where nothing is.
+  """
+  frame = round(_FRAME_SECONDS * rate)
+  count = -(-len(sound) // frame)
+  padded = np.pad(sound.astype(np.float64), (0, count * frame - len(sound)))
+  power = np.mean(padded.reshape(count, frame) ** 2, axis=1)
+  loud = np.flatnonzero(power > floor_rms**2)
+  if not len(loud):
+    return 0, 0
+  return int(loud[0]) * frame, min((int(loud[-1]) + 1) * frame, len(sound))
 
 
 def _fade(sound, samples):

@@ -51,6 +51,7 @@ def body(
   dropout_from_layer=2,
   l2_first=0.0,
   l2_pointwise=0.0,
+  framewise=False,
 ):
   """Walks a layer table.
 
@@ -65,6 +66,8 @@ def body(
     dropout: SpatialDropout2D rate after separable layers.
     dropout_from_layer: the first layer with dropout.
     l2_first, l2_pointwise: L2 factors on layer 1's and pointwise kernels.
+    framewise: keep every frame; where the table has stride 2, only the bands
+      are halved, by max pooling after that convolution's activation.
 
   Returns:
     `[batch, frames / strides, bands / strides, channels]`.
@@ -84,26 +87,34 @@ def body(
   def l2(factor):
     return keras.regularizers.L2(factor) if factor else None
 
+  def pool(x, stride, number):
+    if not framewise or stride == 1:
+      return x
+    return keras.layers.MaxPooling2D(
+      (1, stride), padding="same", name=f"layer{number}_pool"
+    )(x)
+
   for number, (kind, stride, channels) in enumerate(table, start=1):
     channels = scaled(channels, width)
+    strides = 1 if framewise else stride
     if kind == "conv":
       name = f"layer{number}_conv"
       x = keras.layers.Conv2D(
         channels,
         3,
-        strides=stride,
+        strides=strides,
         padding="same",
         use_bias=False,
         kernel_regularizer=l2(l2_first),
         name=name,
       )(x)
-      x = norm_act(x, name, number)
+      x = pool(norm_act(x, name, number), stride, number)
       continue
     name = f"layer{number}_depthwise_conv"
     x = keras.layers.DepthwiseConv2D(
-      3, strides=stride, padding="same", use_bias=False, name=name
+      3, strides=strides, padding="same", use_bias=False, name=name
     )(x)
-    x = norm_act(x, name, number)
+    x = pool(norm_act(x, name, number), stride, number)
     name = f"layer{number}_pointwise_conv"
     x = keras.layers.Conv2D(
       channels,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from yoho_tf.metrics._frames import check_frame_scores
+from yoho_tf.metrics._frames import frames_of
 from yoho_tf.metrics._intersection import Candidates
 from yoho_tf.metrics._overlaps import (
   ranges,
@@ -74,9 +74,7 @@ def _handle_overlaps(events, problem, argument, overlap):
 
 def frame_overlaps(source, problem, references):
   """Yields `Overlaps` of the component trees, some files at a time."""
-  files = check_frame_scores(
-    source, problem.files, problem.labels, problem.durations
-  )
+  files = frames_of(source, problem)
   num_labels = len(problem.labels)
   num_frames = np.array([len(frames.scores) for frames in files])
   order = np.argsort(num_frames, kind="stable")[::-1]

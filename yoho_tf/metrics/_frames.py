@@ -11,32 +11,12 @@ Sound Event Detection Scores", 2022 (the idea of change points).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from yoho_tf.metrics._inputs import did_you_mean, label_names
-
-
-@dataclass(frozen=True)
-class FrameScores:
-  """Scores over time of several files.
-
-  Attributes:
-    scores: file -> float `[frames, classes]`.
-    boundaries_seconds: float `[frames + 1]` for all files, or file -> such.
-    labels: `ClassMap` or names, one per column.
-  """
-
-  scores: Mapping
-  boundaries_seconds: object
-  labels: tuple[str, ...]
-
-  def boundaries_of(self, filename):
-    """Boundaries of one file, float `[frames + 1]`."""
-    bounds = self.boundaries_seconds
-    return bounds[filename] if isinstance(bounds, Mapping) else bounds
+from yoho_tf.labels import did_you_mean
+from yoho_tf.metrics._inputs import file_key, label_names
 
 
 class Frames(NamedTuple):
@@ -46,7 +26,7 @@ class Frames(NamedTuple):
   boundaries: np.ndarray  # float64 seconds [frames + 1]
 
 
-def check_frame_scores(source, files, labels, durations=None):
+def check_frame_scores(source, files, labels, durations=None, *, match="name"):
   """Checks frame scores against the file list and the labels.
 
   Args:
@@ -54,6 +34,7 @@ def check_frame_scores(source, files, labels, durations=None):
     files: file names.
     labels: class names; columns are brought to their order.
     durations: float seconds `[files]`, or None.
+    match: files are the same by "name", "basename" or "stem".
 
   Returns:
     List of `Frames`, one per file.
@@ -63,25 +44,37 @@ def check_frame_scores(source, files, labels, durations=None):
       not finite, boundaries do not increase or reach beyond the file.
   """
   names = label_names(source.labels)
-  wrong = [name for name in names if name not in labels]
-  wrong += [name for name in labels if name not in names]
-  if wrong:
+  extra = [name for name in names if name not in labels]
+  if extra:
+    raise ValueError(f"scores: column {did_you_mean(extra[0], labels)}")
+  missing = [name for name in labels if name not in names]
+  if missing:
     raise ValueError(
-      f"scores: columns must be the labels, received {wrong[:5]} in one"
-      f" only{did_you_mean(wrong[0], [*names, *labels])}"
+      f"scores: needs a column per label, received none for {missing[:5]}"
     )
-  unknown = [name for name in source.scores if name not in set(files)]
+  key = file_key(match) or str
+  own_name = {}  # key -> name in the scores
+  for name in source.scores:
+    if own_name.setdefault(key(name), name) != name:
+      raise ValueError(
+        f"match: keys must tell files apart, received {name!r} and"
+        f" {own_name[key(name)]!r} for {key(name)!r}"
+      )
+  known = {key(name) for name in files}
+  unknown = [name for k, name in own_name.items() if k not in known]
   if unknown:
+    hint = ", try match='basename' or match='stem'" if match == "name" else ""
     raise ValueError(
-      f"scores: file must be in the file list, received {unknown[:5]}"
+      f"scores: file must be in the file list, received {unknown[:5]}{hint}"
     )
   order = [names.index(name) for name in labels]
   same_order = order == list(range(len(order)))
   bounds = source.boundaries_seconds
   out, checked = [], {}
   for i, name in enumerate(files):
-    if name not in source.scores:
+    if key(name) not in own_name:
       raise ValueError(f"scores: needs every file, received none for {name!r}")
+    name = own_name[key(name)]
     scores = np.asarray(source.scores[name], np.float64)
     bound = bounds[name] if isinstance(bounds, Mapping) else bounds
     if id(bound) not in checked:
@@ -106,6 +99,17 @@ def check_frame_scores(source, files, labels, durations=None):
         )
     out.append(Frames(scores if same_order else scores[:, order], boundaries))
   return out
+
+
+def frames_of(source, problem):
+  """The checked frame scores of a problem's files."""
+  return check_frame_scores(
+    source,
+    problem.files,
+    problem.labels,
+    problem.durations,
+    match=problem.match,
+  )
 
 
 def _check_boundaries(boundaries, name):

@@ -1,11 +1,9 @@
-"""Inputs of all metrics: tables to checked integer and float arrays.
+"""Inputs of all metrics: two tables to arrays with common indices.
 
-Accepts an `EventTable` or anything with its columns as attributes, a mapping
-of columns, `Annotations`, a pandas DataFrame (its index is never used), or a
-path. Nothing that is passed in is modified.
+What counts as a table, and the rules of its rows: `_tables.py`. Nothing that
+is passed in is modified.
 """
 
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,15 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-_ALIASES = {
-  "filename": ("filename",),
-  "start": ("start", "onset"),
-  "end": ("end", "offset"),
-  "label": ("label", "event_label"),
-  "score": ("score", "confidence"),
-  "low_hz": ("low_hz",),
-  "high_hz": ("high_hz",),
-}
+from yoho_tf.labels import did_you_mean
+from yoho_tf.metrics._tables import read_table
 
 
 class Events(NamedTuple):
@@ -56,13 +47,7 @@ class Problem:
   estimate: Events
   durations: np.ndarray | None  # float64 seconds [files]
   notes: dict[str, int]
-
-
-class _Table(NamedTuple):
-  names: list
-  labels: list
-  times: tuple  # start, end, score, low_hz, high_hz, float64 [events]
-  known_empty: list
+  match: str = "name"
 
 
 def prepare(
@@ -108,13 +93,13 @@ def prepare(
     raise ValueError(
       f"zero_length: 'error' or 'keep', received {zero_length!r}"
     )
-  key = _file_key(match)
+  key = file_key(match)
   if durations is None:
     durations = getattr(reference, "durations", None) or None
   notes = {}
   rules = (drop_invalid, zero_length == "keep")
-  ref = _table(reference, "reference", rules, notes)
-  est = _table(estimate, "estimate", rules, notes)
+  ref = read_table(reference, "reference", rules, notes)
+  est = read_table(estimate, "estimate", rules, notes)
   lengths = None if durations is None else read_durations(durations)
   file_index = _file_index(ref, est, lengths, files, key)
   labels = _label_names(labels, ref)
@@ -138,7 +123,9 @@ def prepare(
       notes[f"{name}_beyond_duration"] = int(
         np.count_nonzero(events.end > seconds[events.file])
       )
-  return Problem(tuple(file_index), labels, reference, estimate, seconds, notes)
+  return Problem(
+    tuple(file_index), labels, reference, estimate, seconds, notes, match
+  )
 
 
 def read_durations(durations):
@@ -196,19 +183,14 @@ def label_names(labels):
   return names
 
 
-def did_you_mean(name, names):
-  """The end of an error message, or nothing."""
-  close = difflib.get_close_matches(name, names, n=1)
-  return f", did you mean {close[0]!r}?" if close else ""
-
-
 def _label_names(labels, ref):
   return (
     tuple(sorted(set(ref.labels))) if labels is None else label_names(labels)
   )
 
 
-def _file_key(match):
+def file_key(match):
+  """What names of one file have in common, a function; None: the name."""
   keys = {
     "name": None,
     "basename": lambda name: PurePath(name).name,
@@ -255,120 +237,6 @@ class _KeyedIndex(dict):
     return self.by_key.get(self.key(name), default)
 
 
-def _table(source, argument, rules, notes):
-  """Columns of any accepted input, checked row by row."""
-  known_empty = []
-  if isinstance(source, (str, os.PathLike)):
-    from yoho_tf.readers import read
-
-    source = read(source)
-  if hasattr(source, "events") and not hasattr(source, "start"):
-    known_empty = [str(name) for name in getattr(source, "known_empty", ())]
-    source = source.events
-  columns = _columns(source, argument)
-  names, labels = columns["filename"], columns["label"]
-  num_rows = len(labels)
-  if names is None:
-    names = [""] * num_rows
-  times = tuple(
-    np.full(num_rows, np.nan) if columns[name] is None else columns[name]
-    for name in ("start", "end", "score", "low_hz", "high_hz")
-  )
-  lengths = {len(names), num_rows, *(len(column) for column in times)}
-  if len(lengths) > 1:
-    raise ValueError(
-      f"{argument}: columns of one length, received {sorted(lengths)}"
-    )
-  start, end = times[:2]
-  unlabelled = np.zeros(num_rows, bool)
-  if not all(isinstance(label, str) and label for label in set(labels)):
-    unlabelled[:] = [
-      not isinstance(label, str) or not label for label in labels
-    ]
-  empty = unlabelled & np.isnan(start) & np.isnan(end)
-  if empty.any():
-    known_empty += [str(names[i]) for i in np.flatnonzero(empty)]
-    keep = np.flatnonzero(~empty)
-    names = [names[i] for i in keep]
-    labels = [labels[i] for i in keep]
-    times = tuple(column[keep] for column in times)
-    start, end, unlabelled = *times[:2], unlabelled[keep]
-  broken = _check_rows(argument, names, labels, times, unlabelled, *rules)
-  if broken.any():
-    notes[f"{argument}_rows_dropped"] = int(np.count_nonzero(broken))
-    keep = np.flatnonzero(~broken)
-    names = [names[i] for i in keep]
-    labels = [labels[i] for i in keep]
-    times = tuple(column[keep] for column in times)
-  return _Table(names, labels, times, list(dict.fromkeys(known_empty)))
-
-
-def _check_rows(
-  argument, names, labels, times, unlabelled, drop_invalid, zero_length
-):
-  """Raises at the first rule that a row breaks, or marks such rows."""
-  start, end, score = times[:3]
-  rules = (
-    (unlabelled, "label must be a non-empty text"),
-    (~(np.isfinite(start) & np.isfinite(end)), "times must be finite"),
-    ((start < 0) | (end < 0), "times must be >= 0"),
-    (
-      (end < start) if zero_length else (end <= start),
-      "end must be greater than start",
-    ),
-    (np.isinf(score), "score must be finite"),
-  )
-  if drop_invalid:
-    return np.any([broken for broken, _ in rules], axis=0)
-  for broken, rule in rules:
-    if broken.any():
-      rows = np.flatnonzero(broken)
-      shown = "; ".join(
-        f"row {i}: {names[i]!r} {start[i]} {end[i]} {labels[i]!r}"
-        + (f" {score[i]}" if not np.isnan(score[i]) else "")
-        for i in rows[:5]
-      )
-      raise ValueError(
-        f"{argument}: {rule}, received {len(rows)} such rows: {shown}"
-      )
-  return np.zeros(len(labels), bool)
-
-
-def _columns(source, argument):
-  """Dict of columns: lists of text, float64 arrays, None where absent."""
-  is_table = hasattr(source, "columns") or isinstance(source, Mapping)
-  if not is_table and not hasattr(source, "start"):
-    raise ValueError(
-      f"{argument}: an EventTable, a DataFrame or a path, received"
-      f" {type(source).__name__}"
-    )
-  present = getattr(source, "columns", source) if is_table else dir(source)
-  columns = {}
-  for name, aliases in _ALIASES.items():
-    found = next((alias for alias in aliases if alias in present), None)
-    if found is None:
-      if name in ("start", "end", "label") or (name == "filename" and is_table):
-        raise ValueError(
-          f"{argument}: needs a column {' or '.join(aliases)}, received"
-          f" {[str(column) for column in present if column[:1] != '_']}"
-        )
-      columns[name] = None
-      continue
-    column = source[found] if is_table else getattr(source, found)
-    if name in ("filename", "label"):
-      columns[name] = (
-        column.tolist() if hasattr(column, "tolist") else list(column)
-      )
-    else:
-      try:
-        columns[name] = np.asarray(column, dtype=np.float64)
-      except (TypeError, ValueError) as error:
-        raise ValueError(
-          f"{argument}: {name} must be numbers, {error}"
-        ) from None
-  return columns
-
-
 def _encode(
   table, argument, file_index, labels, unknown_labels, unknown_files, match,
   notes,
@@ -377,7 +245,7 @@ def _encode(
   label_index = {name: i for i, name in enumerate(labels)}
   num_rows = len(table.labels)
   file, label = (
-    np.array(list(map(index.get, names, repeat(-1))), np.int64)  # [rows]
+    np.fromiter(map(index.get, names, repeat(-1)), np.int64, num_rows)  # [rows]
     for index, names in (
       (file_index, table.names),
       (label_index, table.labels),
@@ -389,8 +257,8 @@ def _encode(
     unknown = list(dict.fromkeys(table.labels[i] for i in rows))
     if unknown_labels == "error":
       raise ValueError(
-        f"{argument}: label must be in labels, received {unknown[:5]} in"
-        f" {len(rows)} rows{did_you_mean(unknown[0], labels)}"
+        f"{argument}: label {did_you_mean(unknown[0], labels)}"
+        f" ({len(rows)} such rows from row {rows[0]} on: {unknown[:5]})"
       )
     notes["unknown_labels_ignored"] = len(rows)
     keep &= label >= 0
@@ -401,7 +269,7 @@ def _encode(
       hint = ", try match='basename' or match='stem'" if match == "name" else ""
       raise ValueError(
         f"{argument}: file must be in the file list, received"
-        f" {unknown[:5]} in {len(rows)} rows{hint}"
+        f" {unknown[:5]} in {len(rows)} rows from row {rows[0]} on{hint}"
       )
     notes["unknown_files_ignored"] = len(rows)
     keep &= file >= 0

@@ -64,34 +64,38 @@ def table_overlaps(events, references, num_labels):
 def overlapping_pairs(events, references):
   """All (event, reference) of one file that overlap by more than 0.
 
-  Exact: times are replaced by their ranks among the times of the references,
-  so that (file, time) is one integer key. A running maximum of the ends
-  bounds the search on the left.
+  Where files have few references, all of them are compared. Otherwise the
+  search is narrowed first; exactly, since times are replaced by their ranks
+  among the times of the references, so that (file, time) is one integer key.
+  A running maximum of the ends bounds the search on the left.
   """
   if not len(references.file) or not len(events.file):
     return np.zeros(0, np.int64), np.zeros(0, np.int64)
+  num_files = int(max(events.file.max(), references.file.max())) + 1
+  count = np.bincount(references.file, minlength=num_files)  # [files]
   # Most events of most systems lie where there is no reference at all.
-  there = np.zeros(int(max(events.file.max(), references.file.max())) + 1, bool)
-  there[references.file] = True
-  rows = np.flatnonzero(there[events.file])
+  rows = np.flatnonzero(count[events.file])
   file, start, end = events.file[rows], events.start[rows], events.end[rows]
-  times = np.unique(np.concatenate([references.start, references.end]))
-  size = len(times) + 1
   order = np.lexsort((references.start, references.file))
-  base = references.file[order] * size
-  ends = np.searchsorted(times, references.end[order])
-  starts = np.searchsorted(times, references.start[order])
-  # The first reference that may end after the event starts, and the first
-  # that starts at or after its end.
-  after_start = np.searchsorted(times, start, side="right")
-  at_end = np.searchsorted(times, end, side="left")
-  first = np.searchsorted(
-    np.maximum.accumulate(base + ends), file * size + after_start
-  )
-  stop = np.searchsorted(base + starts, file * size + at_end)
+  stop = np.cumsum(count)[file]
+  first = stop - count[file]
+  if np.sum(stop - first) > 8 * len(rows):
+    times = np.unique(np.concatenate([references.start, references.end]))
+    size = len(times) + 1
+    base = references.file[order] * size
+    ends = np.searchsorted(times, references.end[order])
+    starts = np.searchsorted(times, references.start[order])
+    # The first reference that may end after the event starts, and the first
+    # that starts at or after its end.
+    after_start = np.searchsorted(times, start, side="right")
+    at_end = np.searchsorted(times, end, side="left")
+    first = np.searchsorted(
+      np.maximum.accumulate(base + ends), file * size + after_start
+    )
+    stop = np.searchsorted(base + starts, file * size + at_end)
   row, position = ranges(first, stop)
   ref = order[position]
-  keep = references.end[ref] > start[row]
+  keep = (references.end[ref] > start[row]) & (references.start[ref] < end[row])
   return rows[row[keep]], ref[keep]
 
 

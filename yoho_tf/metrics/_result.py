@@ -1,11 +1,11 @@
 """The result of one metric, and the arithmetic of counts."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, field, is_dataclass
-from pathlib import Path
 
 import numpy as np
+
+from yoho_tf.files import replace_text
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,12 @@ def plain(value):
 
 
 def save_json(values, path):
-  """Writes a dict as JSON, under a temporary name first."""
+  """Writes a dict as `json_text`, whole or not at all."""
+  replace_text(path, json_text(values))
+
+
+def json_text(values):
+  """A dict as JSON; null for numbers that are not finite, keys listed."""
   non_finite = []
 
   def clean(value, key):
@@ -135,12 +140,7 @@ def save_json(values, path):
 
   values = clean(values, "")
   values["non_finite"] = non_finite
-  path = Path(path)
-  temporary = path.with_name(path.name + ".tmp")
-  temporary.write_text(
-    json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-  )
-  os.replace(temporary, path)
+  return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
 
 def divide(numerator, denominator):

@@ -12,8 +12,9 @@ import numpy as np
 
 from yoho_tf.metrics._result import plain, save_json
 from yoho_tf.metrics.event import event_values
+from yoho_tf.metrics.intersection import intersection_values
 from yoho_tf.metrics.masks import mask_values
-from yoho_tf.metrics.psds import intersection_values, psds_values
+from yoho_tf.metrics.psds import psds_values
 from yoho_tf.metrics.segment import segment_values
 from yoho_tf.metrics.soft_labels import soft_label_values
 from yoho_tf.metrics.tagging import tagging_values

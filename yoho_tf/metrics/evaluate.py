@@ -4,19 +4,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from yoho_tf.metrics._frames import check_frame_scores
+from yoho_tf.labels import did_you_mean
+from yoho_tf.metrics._frames import frames_of
 from yoho_tf.metrics._inputs import label_names, prepare
 from yoho_tf.metrics._result import save_json
-from yoho_tf.metrics.best import best_thresholds, segment_cells
+from yoho_tf.metrics._threshold_curves import segment_cells
+from yoho_tf.metrics.best import best_thresholds
 from yoho_tf.metrics.boxes import box_map
 from yoho_tf.metrics.event import event_metrics
+from yoho_tf.metrics.intersection import intersection_metrics
 from yoho_tf.metrics.masks import mask_metrics
-from yoho_tf.metrics.psds import intersection_metrics, psds_metrics
+from yoho_tf.metrics.psds import kind_of, psds_metrics
 from yoho_tf.metrics.segment import segment_metrics
 from yoho_tf.metrics.tagging import tagging_metrics
 from yoho_tf.metrics.temporal_iou import temporal_map
 from yoho_tf.params import MetricParams
 
+METRICS = (
+  "segment event intersection temporal_iou boxes psds1 psds2 tagging"
+  " segment_scores masks"
+).split()
 _NO_EVENTS = {"filename": [], "start": [], "end": [], "label": []}
 
 
@@ -92,6 +99,7 @@ def evaluate(
   scores=None,
   masks=None,
   labels=None,
+  metrics=None,
   **checks,
 ):
   """Runs every metric the inputs allow.
@@ -101,9 +109,11 @@ def evaluate(
     estimate: event table, or None.
     params: `MetricParams`, such as one of `METRIC_PRESETS`.
     durations: mapping or table of seconds per file, or None.
-    scores: `FrameScores`, or None.
+    scores: what ranks: `FrameScores`, operating points, or a scored event
+      table; default the estimate, where every row of it has a score.
     masks: (reference, estimate), each file -> `[frames, bands, classes]`.
     labels: `ClassMap` or names; default the labels of the reference.
+    metrics: names of `METRICS`; default all.
     **checks: `files`, `unknown_labels`, `unknown_files`, `match`.
 
   Returns:
@@ -117,108 +127,108 @@ def evaluate(
     raise ValueError(
       "estimate: an event table, scores or masks, received none of them"
     )
-  if labels is None and scores is not None:
-    labels = label_names(scores.labels)
+  for name in metrics or ():
+    if name not in METRICS:
+      raise ValueError(f"metrics: name {did_you_mean(name, METRICS)}")
+  kind = None if scores is None else kind_of(scores)
+  frames = scores if kind == "frames" else None
+  if labels is None and frames is not None:
+    labels = label_names(frames.labels)
   # The rules of the inputs hold for all metrics: break them once, here.
-  problem = prepare(
-    reference,
-    _NO_EVENTS if estimate is None else estimate,
-    durations=durations,
-    labels=labels,
-    **checks,
+  problem, ranked = (
+    prepare(
+      reference,
+      _NO_EVENTS if table is None else table,
+      durations=durations,
+      labels=labels,
+      **checks,
+    )
+    for table in (estimate, scores if kind == "scored" else estimate)
   )
   if durations is None and problem.durations is not None:
     durations = dict(zip(problem.files, problem.durations.tolist()))
   common = {"durations": durations, "labels": problem.labels, **checks}
-  no_reference = problem.reference.num_events == 0
-  has_table = estimate is not None
-  scored = has_table and (
-    problem.estimate.num_events > 0
-    and not np.isnan(problem.estimate.score).any()
+  is_ranked = (
+    ranked.estimate.num_events > 0 and not np.isnan(ranked.estimate.score).any()
   )
-  has_boxes = has_table and not (
-    np.isnan(problem.reference.high_hz).all()
-    or np.isnan(problem.estimate.high_hz).all()
+  ranking = scores if kind == "scored" else estimate
+  if scores is None and is_ranked:
+    scores = estimate
+  has_boxes = not any(
+    np.isnan(events.high_hz).all()
+    for events in (ranked.reference, ranked.estimate)
   )
-  results, best, skipped = {}, {}, {}
+  no_table = (estimate is None, "no event table")
+  no_event = (problem.reference.num_events == 0, "no reference event")
+  unranked = (not is_ranked, "no scored event table")
+  no_frames = (frames is None, "no frame scores")
+  for_psds = (
+    (scores is None, "no scores"),
+    (problem.durations is None, "no durations"),
+    no_event,
+  )
 
-  def run(name, compute, *reasons):
+  def table(function, own, source=estimate):
+    return lambda: function(reference, source, params=own, **common)
+
+  # Name -> what computes it, and what may stand against it.
+  plan = {
+    "segment": (table(segment_metrics, params.segment), no_table),
+    "event": (table(event_metrics, params.event), no_table, no_event),
+    "intersection": (
+      table(intersection_metrics, params.intersection),
+      no_table,
+      no_event,
+    ),
+    "temporal_iou": (
+      table(temporal_map, params.temporal, ranking),
+      unranked,
+      no_event,
+    ),
+    "boxes": (
+      table(box_map, params.boxes, ranking),
+      unranked,
+      (not has_boxes, "no frequency bounds"),
+      no_event,
+    ),
+    "psds1": (table(psds_metrics, params.psds1, scores), *for_psds),
+    "psds2": (table(psds_metrics, params.psds2, scores), *for_psds),
+    "tagging": (
+      lambda: _tagging(problem, frames, params),
+      no_frames,
+      no_event,
+    ),
+    "segment_scores": (
+      lambda: _segment_scores(problem, frames, params),
+      no_frames,
+      no_event,
+    ),
+    "masks": (
+      lambda: mask_metrics(*masks, labels=problem.labels, params=params.masks),
+      (masks is None, "no masks"),
+    ),
+  }
+  results, best, skipped = {}, {}, {}
+  for name in plan if metrics is None else metrics:
+    compute, *reasons = plan[name]
     reason = next((text for holds, text in reasons if holds), None)
+    if reason is None:
+      try:
+        results[name] = compute()
+      except ValueError as error:
+        reason = str(error)
     if reason is not None:
       skipped[name] = reason
-      return
-    try:
-      results[name] = compute()
-    except ValueError as error:
-      skipped[name] = str(error)
-
-  no_table = (not has_table, "no event table")
-  no_event = (no_reference, "no reference event")
-  unscored = (not scored, "no scores")
-  for name, function, own in (
-    ("segment", segment_metrics, params.segment),
-    ("event", event_metrics, params.event),
-    ("intersection", intersection_metrics, params.intersection),
-  ):
-    reasons = (no_table,) if name == "segment" else (no_table, no_event)
-    run(
-      name,
-      lambda f=function, p=own: f(reference, estimate, params=p, **common),
-      *reasons,
-    )
-  run(
-    "temporal_iou",
-    lambda: temporal_map(reference, estimate, params=params.temporal, **common),
-    no_table,
-    unscored,
-    no_event,
-  )
-  run(
-    "boxes",
-    lambda: box_map(reference, estimate, params=params.boxes, **common),
-    no_table,
-    unscored,
-    (not has_boxes, "no frequency bounds"),
-    no_event,
-  )
-  source = scores if scores is not None else (estimate if scored else None)
-  for name, own in (("psds1", params.psds1), ("psds2", params.psds2)):
-    run(
-      name,
-      lambda p=own: psds_metrics(reference, source, params=p, **common),
-      (source is None, "no scores"),
-      (problem.durations is None, "no durations"),
-      no_event,
-    )
-  run(
-    "tagging",
-    lambda: _tagging(problem, scores, params),
-    (scores is None, "no frame scores"),
-    no_event,
-  )
-  run(
-    "segment_scores",
-    lambda: _segment_scores(problem, scores, params),
-    (scores is None, "no frame scores"),
-    no_event,
-  )
-  if scores is not None and not no_reference:
+  if "segment_scores" in results:
     best["segment"] = best_thresholds(
-      reference, scores, metric="segment", params=params.segment, **common
+      reference, frames, metric="segment", params=params.segment, **common
     )
-  run(
-    "masks",
-    lambda: mask_metrics(*masks, labels=problem.labels, params=params.masks),
-    (masks is None, "no masks"),
-  )
   return EvaluationReport(results, best, skipped, params)
 
 
 def _tagging(problem, scores, params):
   """Clip scores by maximum over time against the classes of a file."""
-  frames = check_frame_scores(
-    scores, problem.files, problem.labels, problem.durations
-  )
+  frames = frames_of(scores, problem)
   clip_scores = np.array([item.scores.max(axis=0) for item in frames])
   targets = np.zeros(clip_scores.shape, bool)
   targets[problem.reference.file, problem.reference.label] = True
@@ -233,9 +243,7 @@ def _tagging(problem, scores, params):
 
 def _segment_scores(problem, scores, params):
   """Average precision and AUROC of segments; it has no replicates by file."""
-  frames = check_frame_scores(
-    scores, problem.files, problem.labels, problem.durations
-  )
+  frames = frames_of(scores, problem)
   targets, values = segment_cells(problem, frames, params.segment)
   covered = np.isfinite(values).all(axis=1)
   result = tagging_metrics(

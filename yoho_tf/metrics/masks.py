@@ -205,9 +205,10 @@ def mask_map(reference, estimate, *, labels, params=None):
   hits[level, rank] = 1.0
   ap = np.full((len(params.thresholds), len(labels)), np.nan)
   for index in np.flatnonzero(num_refs).tolist():
-    rows = label[order] == index
+    rows = np.flatnonzero(label[order] == index)
+    seen = np.arange(1.0, len(rows) + 1)
     ap[:, index] = average_precision_of_hits(
-      hits[:, rows], np.ones(rows.sum()), num_refs[index], params.interpolation
+      hits[:, rows], seen, num_refs[index], params.interpolation
     )
   present = num_refs > 0
   macro = {

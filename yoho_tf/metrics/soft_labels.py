@@ -85,7 +85,13 @@ def soft_label_metrics(
     events.score[row],
   )
   known = _known_cells(unknown, problem, begin, num_segments, resolution)
-  files = check_frame_scores(estimate, problem.files, labels, problem.durations)
+  files = check_frame_scores(
+    estimate,
+    problem.files,
+    labels,
+    problem.durations,
+    match=problem.match,
+  )
   scores = np.full(soft.shape, -np.inf)
   for first, count, frames in zip(begin, num_segments, files):
     bounds = frames.boundaries

@@ -125,7 +125,7 @@ def _best_detections(problem, max_detections):
   Ties are broken by filename, then start, then input order.
   """
   est = problem.estimate
-  order = np.argsort(-est.score, kind="stable")
+  order = np.argsort(-est.score)  # ties are broken below
   if (np.diff(est.score[order]) == 0).any():
     name_rank = np.empty(len(problem.files), np.int64)
     name_rank[
@@ -161,21 +161,19 @@ def ranked_values(counts, weights, params):
   ap = np.full((num_ap, len(num_refs)), np.nan)
   true = np.zeros((len(counts["hits"]), len(num_refs)))
   num_dets = np.zeros(len(num_refs))
-  by_label = np.argsort(counts["label"], kind="stable")
-  bounds = np.searchsorted(
-    counts["label"][by_label], np.arange(len(num_refs) + 1)
-  )
-  for label in np.flatnonzero(num_refs > 0).tolist():
-    rows = by_label[bounds[label] : bounds[label + 1]]
-    weight = weights[counts["file"][rows]]
-    hits = counts["hits"][:, rows] * weight  # [thresholds, detections]
-    true[:, label], num_dets[label] = hits.sum(axis=1), weight.sum()
+  weight = weights[counts["file"]]  # [detections]
+  is_hit = counts["hits"].any(axis=0)
+  for label, rows in enumerate(_rows_by_label(counts["label"], len(num_refs))):
+    num_dets[label] = weight[rows].sum()
+    if num_refs[label] == 0:
+      continue
+    places = np.flatnonzero(is_hit[rows])
+    rows, seen = rows[places], np.cumsum(weight[rows])[places]
+    hits = counts["hits"][:, rows] * weight[rows]  # [thresholds, hits]
+    true[:, label] = hits.sum(axis=1)
     ap[:, label] = average_precision_of_hits(
-      hits[:num_ap], weight, num_refs[label], params.interpolation
+      hits[:num_ap], seen, num_refs[label], params.interpolation
     )
-  for label in np.flatnonzero(num_refs == 0).tolist():
-    rows = by_label[bounds[label] : bounds[label + 1]]
-    num_dets[label] = weights[counts["file"][rows]].sum()
   present = num_refs > 0
   class_wise = {"ap": ap.mean(axis=0)}
   macro, overall = {}, {}
@@ -198,22 +196,33 @@ def ranked_values(counts, weights, params):
   return overall, macro, class_wise
 
 
-def average_precision_of_hits(hits, weight, num_references, interpolation):
-  """Average precision of one class.
+def _rows_by_label(label, num_labels):
+  """Rows of every label, in order: list of int64 `[rows of the label]`."""
+  # Sorting small integers stably takes linear time.
+  kind = np.min_scalar_type(max(num_labels - 1, 0))
+  order = np.argsort(label.astype(kind), kind="stable")
+  return np.split(
+    order, np.cumsum(np.bincount(label, minlength=num_labels))[:-1]
+  )
+
+
+def average_precision_of_hits(hits, seen, num_references, interpolation):
+  """Average precision of one class, from the detections that hit anything.
+
+  Precision only falls between two hits, so no other detection can matter.
 
   Args:
-    hits: float64 `[thresholds, detections]`, weight where a true positive.
-    weight: float64 `[detections]`, in descending score.
+    hits: float64 `[thresholds, hits]`, the weight where a true positive.
+    seen: float64 `[hits]`, weight of all detections up to each.
     num_references: weighted number of references.
     interpolation: "all" or "101".
 
   Returns:
     float64 `[thresholds]`.
   """
-  if not len(weight):
+  if not len(seen):
     return np.zeros(len(hits))
   true = np.cumsum(hits, axis=1)
-  seen = np.cumsum(weight)
   precision = true / np.where(seen > 0, seen, 1.0)
   precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
   recall = true / num_references
@@ -235,12 +244,13 @@ def _curves(counts, labels, present):
   if not len(counts["hits"]):
     return curves
   num_refs = counts["num_references"].sum(axis=0)
-  for label in np.flatnonzero(present).tolist():
-    true = np.cumsum(counts["hits"][0][counts["label"] == label])
-    curves[labels[label]] = {
-      "x": true / num_refs[label],
-      "y": true / np.arange(1, len(true) + 1),
-      "x_name": "recall",
-      "y_name": "precision",
-    }
+  for label, rows in enumerate(_rows_by_label(counts["label"], len(labels))):
+    if present[label]:
+      true = np.cumsum(counts["hits"][0][rows])
+      curves[labels[label]] = {
+        "x": true / num_refs[label],
+        "y": true / np.arange(1, len(true) + 1),
+        "x_name": "recall",
+        "y_name": "precision",
+      }
   return curves

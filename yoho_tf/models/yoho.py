@@ -4,6 +4,7 @@ Paper: Venkatesh, Moffat, Miranda, "You Only Hear Once", Appl. Sci. 2022,
 12(7), 3293. A log-mel goes through a convolutional body of stride 32; each
 output cell holds, per class, presence, start and stop. No recurrence, no frame
 labels. One file for the paper's presets and for ours: a difference is a field.
+With `params.baseline` the functions here stand for those of yoho_baselines.py.
 
 Inputs: `waveform [batch, samples]` in [-1, 1], or `log_mel [batch, frames,
 bands]`. Outputs: `events [batch, cells, classes, 3 * slots]` in 0..1, last
@@ -52,11 +53,39 @@ def build(params: YohoParams = PARAMS) -> "keras.Model":  # noqa: F821
   Raises:
     ValueError: for frames that are not a multiple of 32 (`stride`, `log_mel`).
   """
+  if baseline := _baseline(params):
+    return baseline.build(params)
+  import keras
+
+  classes = len(params.labels)
+  inputs, x = trunk(params)  # [batch, cells, bands / 32, 128 * width]
+  x = keras.layers.Conv2D(
+    3 * params.slots * classes,
+    (1, x.shape[2]),
+    padding="valid",
+    dtype="float32",
+    name="head",
+  )(x)  # [batch, cells, 1, classes * 3 * slots]
+  logits = keras.layers.Reshape(
+    (-1, classes, 3 * params.slots), dtype="float32", name="event_logits"
+  )(x)
+  events = keras.layers.Activation("sigmoid", dtype="float32", name="events")(
+    logits
+  )
+  return keras.Model(
+    {params.input: inputs},
+    {"events": events, "event_logits": logits},
+    name="yoho",
+  )
+
+
+def trunk(params, table=TABLE, *, framewise=False):
+  """Input, front end and body: the input tensor and the last feature map."""
   import keras
 
   from yoho_tf.layers import conv, frontend
 
-  front, classes = params.frontend, len(params.labels)
+  front = params.frontend
   stride_lattice = params.lattice == "stride"
   if params.input == "waveform":
     samples = None if stride_lattice else params.window_samples
@@ -80,7 +109,7 @@ def build(params: YohoParams = PARAMS) -> "keras.Model":  # noqa: F821
   x = keras.layers.Reshape((-1, front.mel_bands, 1), name="image")(x)
   x = conv.body(
     x,
-    TABLE,
+    table,
     activation=params.activation,
     batchnorm_epsilon=params.batchnorm_epsilon,
     batchnorm_momentum=params.batchnorm_momentum,
@@ -90,25 +119,18 @@ def build(params: YohoParams = PARAMS) -> "keras.Model":  # noqa: F821
     dropout_from_layer=params.dropout_from_layer,
     l2_first=params.l2_first,
     l2_pointwise=params.l2_pointwise,
-  )  # [batch, cells, bands / 32, 128 * width]
-  x = keras.layers.Conv2D(
-    3 * params.slots * classes,
-    (1, x.shape[2]),
-    padding="valid",
-    dtype="float32",
-    name="head",
-  )(x)  # [batch, cells, 1, classes * 3 * slots]
-  logits = keras.layers.Reshape(
-    (-1, classes, 3 * params.slots), dtype="float32", name="event_logits"
-  )(x)
-  events = keras.layers.Activation("sigmoid", dtype="float32", name="events")(
-    logits
+    framewise=framewise,
   )
-  return keras.Model(
-    {params.input: inputs},
-    {"events": events, "event_logits": logits},
-    name="yoho",
-  )
+  return inputs, x
+
+
+def _baseline(params):
+  """The module that stands in for this one, or None."""
+  if params.baseline == "none":
+    return None
+  from yoho_tf.models import yoho_baselines
+
+  return yoho_baselines
 
 
 # ---- labels -> targets ------------------------------------------------------
@@ -137,20 +159,14 @@ def encode(
       than 1 ms, an unknown label; the event and the rule are named.
   """
   cells = params.window_cells if num_cells is None else num_cells
+  if baseline := _baseline(params):
+    return baseline.encode(
+      events, params, num_cells=cells, return_info=return_info
+    )
   width = params.cell_seconds
-  limit = cells * width
   targets = np.zeros((cells, len(params.labels), params.slots, 3), np.float32)
   joined = dict.fromkeys(params.labels, 0)
-  _check_events(events, params, limit)
-  label_of = np.asarray(events.label)
-  for column, label in enumerate(params.labels):
-    own = label_of == label
-    order = np.argsort(events.start[own], kind="stable")
-    start, end, _ = merge_gaps(
-      events.start[own][order],
-      np.minimum(events.end[own][order], limit),
-      params.label_merge_gap_seconds.get(label, 0.0),
-    )
+  for column, start, end in merged_labels(events, params, cells * width):
     pieces = {}  # cell -> [(start, stop)] in cells
     for a, b in zip(start / width, end / width, strict=True):
       first = int(np.floor(a + _EPSILON))
@@ -166,13 +182,31 @@ def encode(
         ]
         i = int(np.argmin(gaps))
         own_pieces[i : i + 2] = [(own_pieces[i][0], own_pieces[i + 1][1])]
-        joined[label] += 1
+        joined[params.labels[column]] += 1
       for slot, (a, b) in enumerate(own_pieces):
         targets[cell, column, slot] = (1.0, a, b)
   targets = targets.reshape(cells, len(params.labels), -1)
   if return_info:
     return targets, {"num_joined": joined}
   return targets
+
+
+def merged_labels(events, params, limit):
+  """Yields (column, starts, ends) of every label, checked and merged.
+
+  Seconds, clipped to `limit`, the window's end.
+  """
+  _check_events(events, params, limit)
+  label_of = np.asarray(events.label)
+  for column, label in enumerate(params.labels):
+    own = label_of == label
+    order = np.argsort(events.start[own], kind="stable")
+    start, end, _ = merge_gaps(
+      events.start[own][order],
+      np.minimum(events.end[own][order], limit),
+      params.label_merge_gap_seconds.get(label, 0.0),
+    )
+    yield column, start, end
 
 
 def _check_events(events, params, limit):
@@ -217,6 +251,8 @@ def decode(
   Raises:
     ValueError: another shape, or several windows on the `stride` lattice.
   """
+  if baseline := _baseline(params):
+    outputs = baseline.as_cells(outputs, params)
   events = np.asarray(outputs["events"], np.float64)
   if events.ndim == 3:
     events = events[None]
@@ -335,6 +371,8 @@ def num_windows(num_samples: int, params: YohoParams) -> int:
 
 def loss(params: YohoParams = PARAMS):
   """`losses.YohoLoss` on `event_logits`, as `params.loss` says."""
+  if baseline := _baseline(params):
+    return baseline.loss(params)
   from yoho_tf.losses import YohoLoss
 
   settings = params.loss
@@ -343,4 +381,5 @@ def loss(params: YohoParams = PARAMS):
     boundary=settings.boundary,
     presence_weight=settings.presence_weight,
     boundary_weight=settings.boundary_weight,
+    edge_weight=settings.edge_weight,
   )

@@ -152,13 +152,14 @@ class YohoLossParams:
   """yoho.md section 4 (squared) and section 9 item 3."""
 
   presence: str = "bce"
-  boundary: str = "l1"
+  boundary: str = "bce"
   presence_weight: float = 1.0
   boundary_weight: float = 1.0
+  edge_weight: float = 1.0  # of the cells in which an event starts or stops
 
   def __post_init__(self):
     choice("loss.presence", self.presence, ("squared", "bce", "focal"))
-    choice("loss.boundary", self.boundary, ("squared", "l1", "iou"))
+    choice("loss.boundary", self.boundary, ("squared", "l1", "bce", "iou"))
 
 
 @dataclass(frozen=True)
@@ -252,6 +253,7 @@ class YohoParams:
   batchnorm_momentum: float = 0.99
   frozen_batchnorm_layers: int = 0  # layers 1..n keep loaded statistics
   slots: int = 1
+  baseline: str = "none"  # models/yoho_baselines.py: "cnn", "crnn"
   dropout: float = 0.1
   dropout_from_layer: int = 15
   l2_first: float = 0.0
@@ -266,7 +268,20 @@ class YohoParams:
     choice("lattice", self.lattice, ("stride", "window"))
     choice("activation", self.activation, ("relu", "relu6"))
     choice("input", self.input, ("waveform", "log_mel"))
+    choice("baseline", self.baseline, ("none", "cnn", "crnn"))
+    require(
+      self.baseline == "none" or self.lattice == "window",
+      "lattice",
+      f"be window with the baseline {self.baseline} (it has no cells)",
+      self.lattice,
+    )
     require(self.slots >= 1, "slots", "be at least 1", self.slots)
+    require(
+      self.baseline == "none" or self.slots == 1,
+      "slots",
+      f"be 1 with the baseline {self.baseline}",
+      self.slots,
+    )
     require(self.width > 0, "width", "be > 0", self.width)
     require(len(self.labels) > 0, "labels", "not be empty", self.labels)
     require(
@@ -322,11 +337,25 @@ class YohoParams:
       samples -= front.stft_window_samples
     return 1 + samples // front.stft_hop_samples
 
+  @property
+  def output(self) -> str:
+    """Name of the network's output; `logits` is the one before its sigmoid."""
+    return "events" if self.baseline == "none" else "scores"
+
+  @property
+  def logits(self) -> str:
+    return "event_logits" if self.baseline == "none" else "score_logits"
+
   def num_cells(self, num_samples: int) -> int:
-    """Cells of `num_samples` (`stride`), or of one window (`window`)."""
+    """Cells of `num_samples` (`stride`), or of one window (`window`).
+
+    The cells of a baseline are frames.
+    """
     if self.lattice == "stride":
       return max(1, -(-num_samples // self.cell_samples))
     cells = self.window_frames
+    if self.baseline != "none":
+      return cells
     for _ in range(5):
       cells = -(-cells // 2)  # padding "same", stride 2
     return cells

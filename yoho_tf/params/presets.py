@@ -36,6 +36,7 @@ _PAPER_ENVIRONMENT = YohoParams(
 # moving variance needs 700 steps from its start at 1, at 0.9 it needs 70.
 _EVERYDAY = YohoParams(
   batchnorm_momentum=0.9,
+  loss=YohoLossParams(edge_weight=3.0),
   labels=(
     "Chicken, rooster",
     "Fire",

@@ -1,14 +1,61 @@
 """Scenes and recordings of known content, and scores on them."""
 
 import pathlib
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from yoho_tf import audio
+from yoho_tf import audio, windows
 from yoho_tf.data import sources, synth
 from yoho_tf.events import EventTable
 from yoho_tf.metrics import event_metrics, segment_metrics
 from yoho_tf.models import yoho
+
+
+@dataclass(frozen=True)
+class Validation:
+  """Files of known content.
+
+  Attributes:
+    split: where they come from: "val", "test", ...
+    waveforms: `{filename: float32 [samples]}`.
+    reference: `EventTable` of these files.
+    durations: `{filename: seconds}`.
+    network: the Keras network that hears them, with `log_mel` input.
+  """
+
+  split: str
+  waveforms: dict
+  reference: EventTable
+  durations: dict
+  network: object = None
+
+  @classmethod
+  def of_scenes(
+    cls, network, pool, params, training, *, num_scenes, split="val"
+  ):
+    """Scenes of a pool of that split, the same for the same settings.
+
+    Args:
+      pool: `data.sources.SourcePool`.
+      params: `YohoParams`.
+      training: `TrainingParams`; its seed + 1 is used.
+    """
+    waveforms, reference = scene_set(
+      pool,
+      training.scene,
+      labels=params.labels,
+      num_scenes=num_scenes,
+      seed=training.seed + 1,
+    )
+    rate = params.frontend.sample_rate_hz
+    durations = {name: len(w) / rate for name, w in waveforms.items()}
+    return cls(split, waveforms, reference, durations, network)
+
+  def cells(self, params):
+    """`{filename: outputs}` of the network, as `predict_cells`."""
+    predict = keras_predict(self.network, params)
+    return predict_cells(predict, self.waveforms, params)
 
 
 def scene_set(pool, scene_params, *, labels, num_scenes, seed):
@@ -75,23 +122,91 @@ def padded(waveform, params):
   return np.pad(waveform, (0, size - len(waveform)))
 
 
-def predict_cells(predict, waveforms, params):
-  """`{filename: cells [cells, classes, 3 * slots]}`.
+def predict_cells(predict, waveforms, params, *, batch_size=16):
+  """Outputs of whole files, windowed and stitched as in prediction.
 
   Args:
-    predict: `[batch, samples] -> [batch, cells, classes, 3 * slots]`, samples
-      being a whole number of cells plus `params.extra_samples`.
+    predict: `[batch, samples] -> [batch, cells, classes, 3 * slots]`.
+    batch_size: windows of equal length that go through together.
+
+  Returns:
+    `{filename: events}`, `[cells, classes, 3 * slots]` on the lattice `stride`
+    and `[windows, cells, classes, 3 * slots]` on `window`.
   """
+  found = {name: {} for name in waveforms}
+  pending = {}  # samples of a window -> windows that wait for company
+
+  def run(waiting):
+    outputs = np.asarray(predict(np.stack([row[-1] for row in waiting])))
+    for (name, index, keep, _), cells in zip(waiting, outputs, strict=True):
+      found[name][index] = cells[keep]
+    waiting.clear()
+
+  for name, waveform in waveforms.items():
+    for index, (keep, samples) in enumerate(_windows(waveform, params)):
+      waiting = pending.setdefault(len(samples), [])
+      waiting.append((name, index, keep, samples))
+      if len(waiting) == batch_size:
+        run(waiting)
+  for waiting in pending.values():
+    if waiting:
+      run(waiting)
+  join = np.concatenate if params.lattice == "stride" else np.stack
   return {
-    name: np.asarray(predict(padded(waveform, params)[None]))[0]
-    for name, waveform in waveforms.items()
+    name: join([parts[i] for i in range(len(parts))])
+    for name, parts in found.items()
   }
 
 
-def decode_all(cells, params, durations) -> EventTable:
+def _windows(waveform, params):
+  """Yields (slice of the cells to keep, samples) of one file."""
+  plan = params.inference
+  if params.lattice == "stride":
+    for window, samples in windows.iter_windows(
+      [waveform],
+      cell_samples=params.cell_samples,
+      extra_samples=params.extra_samples,
+      window_cells=plan.window_cells,
+      discard_left_cells=plan.discard_left_cells,
+      discard_right_cells=plan.discard_right_cells,
+    ):
+      first = window.start_cell
+      yield slice(window.keep_start - first, window.keep_end - first), samples
+    return
+  size = params.window_samples
+  hop = round(plan.window_hop_seconds * params.frontend.sample_rate_hz)
+  for i in range(yoho.num_windows(len(waveform), params)):
+    part = waveform[i * hop : i * hop + size]
+    yield slice(None), np.pad(part, (0, size - len(part)))
+
+
+def unthresholded(params):
+  """The params that keep every event, whatever its score, uncalibrated."""
+  post = {
+    label: {
+      **values,
+      "threshold": 0.0,
+      "calibration_a": 1.0,
+      "calibration_b": 0.0,
+    }
+    for label, values in params.postprocess.per_label.items()
+  }
+  return replace(
+    params,
+    postprocess=replace(
+      params.postprocess,
+      threshold=0.0,
+      calibration_a=1.0,
+      calibration_b=0.0,
+      per_label=post,
+    ),
+  )
+
+
+def decode_all(cells, params, durations, *, decode=yoho.decode) -> EventTable:
   return EventTable.concat(
     [
-      yoho.decode(
+      decode(
         {"events": value},
         params,
         duration_seconds=durations[name],
@@ -100,6 +215,9 @@ def decode_all(cells, params, durations) -> EventTable:
       for name, value in cells.items()
     ]
   )
+
+
+SCORES = ("segment_f1", "segment_f1_macro", "event_f1", "event_f1_macro")
 
 
 def scores(reference, estimate, durations, labels) -> dict[str, float]:

@@ -4,6 +4,7 @@ import json
 import pathlib
 from dataclasses import replace
 
+import keras
 import numpy as np
 
 from yoho_tf import files
@@ -11,7 +12,7 @@ from yoho_tf.data import sources
 from yoho_tf.deploy import litert
 from yoho_tf.labels import ClassMap
 from yoho_tf.params import to_json
-from yoho_tf.training import evaluation, tune
+from yoho_tf.training import calibrate, evaluation, tune
 from yoho_tf.training.callbacks import save_weights
 
 
@@ -30,11 +31,12 @@ def finish(
   """Tunes on validation scenes and writes `<name>.*` into `out_folder`.
 
   Writes `<name>.sources.csv` (attribution), `<name>.weights.h5`,
-  `<name>.tflite` (float16 network, float32 front end, class map and tuned
-  params inside) and `<name>.json` (facts for `yoho models`).
+  `<name>.params.json` and, under TensorFlow, `<name>.tflite` (float16 network,
+  float32 front end, class map and tuned params inside) and `<name>.json`
+  (facts for `yoho models`).
 
   Args:
-    network: with `input="log_mel"`.
+    network: float32, with `input="log_mel"`, as `fit.train` returns it.
     train_pool, validation_pool: `SourcePool` of the splits; the first is
       listed, on the second the post-processing is fitted.
     facts: more entries of the JSON, e.g. description and licence.
@@ -43,38 +45,44 @@ def finish(
     The params with tuned post-processing.
   """
   out = pathlib.Path(out_folder)
-  waveforms, reference = evaluation.scene_set(
+  validation = evaluation.Validation.of_scenes(
+    network,
     validation_pool,
-    training.scene,
-    labels=params.labels,
+    params,
+    training,
     num_scenes=training.num_tuning_scenes,
-    seed=training.seed + 1,
   )
-  rate = params.frontend.sample_rate_hz
-  durations = {key: len(value) / rate for key, value in waveforms.items()}
-  log(f"tuning on {len(waveforms)} validation scenes")
-  predict = evaluation.keras_predict(network, params)
-  cells = evaluation.predict_cells(predict, waveforms, params)
-  before = evaluation.scores(
-    reference,
-    evaluation.decode_all(cells, params, durations),
-    durations,
-    params.labels,
-  )
+  reference, durations = validation.reference, validation.durations
+  log(f"tuning on {len(durations)} validation scenes")
+  cells = validation.cells(params)
+
+  def scores(params):
+    estimate = evaluation.decode_all(cells, params, durations)
+    return evaluation.scores(reference, estimate, durations, params.labels)
+
+  before = scores(params)
   params = tune.tune(cells, reference, durations, params)
-  after = evaluation.scores(
-    reference,
-    evaluation.decode_all(cells, params, durations),
-    durations,
-    params.labels,
-  )
+  after = scores(params)
   for title, values in (("untuned", before), ("tuned", after)):
     log(f"{title} " + " ".join(f"{k} {v:.3f}" for k, v in values.items()))
+  errors = calibrate.calibration_errors(cells, reference, durations, params)
+  log(
+    "calibration error " + " ".join(f"{k} {v:.3f}" for k, v in errors.items())
+  )
 
   files.replace_text(
     out / f"{name}.sources.csv", sources.attribution(train_pool)
   )
   save_weights(network, out / f"{name}.weights.h5")
+  files.replace_text(
+    out / f"{name}.params.json", to_json(replace(params, input="waveform"))
+  )
+  if keras.backend.backend() != "tensorflow":
+    log(
+      f"no {name}.tflite: it needs TensorFlow; the same command under "
+      "KERAS_BACKEND=tensorflow trains nothing again and writes it"
+    )
+    return params
   class_map = ClassMap.for_names(params.labels)
   data = litert.yoho(network, params, class_map=class_map)
   files.replace_bytes(out / f"{name}.tflite", data)
@@ -88,13 +96,11 @@ def finish(
       for f in (out / f"{name}.tflite", out / f"{name}.weights.h5")
     },
     "validation": {k: round(float(v), 4) for k, v in after.items()},
+    "calibration_error": {k: round(float(v), 4) for k, v in errors.items()},
     **(facts or {}),
   }
   files.replace_text(out / f"{name}.json", json.dumps(facts, indent=2) + "\n")
-  files.replace_text(
-    out / f"{name}.params.json", to_json(replace(params, input="waveform"))
-  )
-  _check(out / f"{name}.tflite", params, cells, waveforms, log)
+  _check(out / f"{name}.tflite", params, cells, validation.waveforms, log)
   return params
 
 

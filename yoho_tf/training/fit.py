@@ -1,17 +1,17 @@
 """Training YOHO: plain `compile` and `fit`, in two stages.
 
 Stage 1 trains the head and layers 15-17 on the loaded body; stage 2 trains
-everything. Both resume: Keras' `BackupAndRestore` keeps weights, optimizer and
-epoch, and batches depend on (seed, epoch, index) only.
+everything. Both resume after a kill with the curve they would have had:
+resume.py keeps weights, optimizer, seeds and epoch, and batches depend on
+(seed, epoch, index) only.
 """
 
+import contextlib
 import json
 import pathlib
-import time
 from dataclasses import asdict, replace
 
 import keras
-import numpy as np
 
 from yoho_tf import weights_h5
 from yoho_tf.data import pydataset, sources
@@ -19,7 +19,13 @@ from yoho_tf.files import replace_text
 from yoho_tf.layers import augment, frontend
 from yoho_tf.models import yoho
 from yoho_tf.params import TrainingParams, YohoParams, to_json
-from yoho_tf.training import callbacks, evaluation, schedules
+from yoho_tf.training import (
+  callbacks,
+  distribution,
+  evaluation,
+  resume,
+  schedules,
+)
 
 BODY_LAYERS = 14  # those that YAMNet's weights fill
 
@@ -59,140 +65,149 @@ def train(
   yamnet_weights=None,
   family=None,
   initial_weights=None,
+  devices=1,
+  workers=1,
   log=print,
 ):
-  """Trains on synthetic scenes; returns the network with the best weights.
+  """Trains on synthetic scenes; returns the best weights' network and params.
 
   Args:
     source_folder: with `manifest.csv` (data/sources.py).
-    out_folder: run folder: `params.json`, `training.json`, `log.csv`,
-      `best.weights.h5`, `best.json`. An existing run with the same params is
-      continued; with others it is an error.
+    out_folder: run folder: `params.json`, `training.json`, `log_<stage>.csv`,
+      `best.weights.h5`, `best.json`. An existing run with the same settings is
+      continued; with others it is an error. Several hosts share it.
     permissive_only: use material that allows commercial use only.
     yamnet_weights: 110-dataset file of the family that `params.activation`
       names, for layers 1-14.
     initial_weights: `.weights.h5` of a network with the same body, loaded
       after that; a head of another width is left as it is.
+    devices: number of devices of this host to train on (distribution.py).
+    workers: threads that make batches.
+
+  Returns:
+    The network, float32 on one device whatever it was trained with, and the
+    params it was built with.
   """
   out = pathlib.Path(out_folder)
   out.mkdir(parents=True, exist_ok=True)
+  if not distribution.is_first_host():
+    log = _silent
   keras.utils.set_random_seed(training.seed)
   if yamnet_weights and not params.frozen_batchnorm_layers:
     params = replace(params, frozen_batchnorm_layers=BODY_LAYERS)
   params = replace(params, input="log_mel")
-  _write_once(out / "params.json", to_json(params))
-  _write_once(
-    out / "training.json",
-    json.dumps(
-      {**asdict(training), "permissive_only": permissive_only}, indent=2
-    ),
-  )
-  network = yoho.build(params)
-  if yamnet_weights:
-    weights_h5.load_weights(
-      network,
-      yamnet_weights,
-      activation=params.activation,
-      family=family,
-      head=False,
-    )
-  if initial_weights:
-    network.load_weights(initial_weights, skip_mismatch=True)
-
-  train_pool = pool(source_folder, "train", params, permissive_only)
-  val_pool = pool(source_folder, "val", params, permissive_only)
-  waveforms, reference = evaluation.scene_set(
-    val_pool,
-    training.scene,
-    labels=params.labels,
+  _check_settings(out, params, training, permissive_only)
+  scope = distribution.scope(devices, training.batch_size)
+  with scope, _precision(training.precision):
+    network = yoho.build(params)
+    if devices > 1:
+      distribution.synchronize(network)
+    if yamnet_weights:
+      weights_h5.load_weights(
+        network,
+        yamnet_weights,
+        activation=params.activation,
+        family=family,
+        head=False,
+      )
+    if initial_weights:
+      network.load_weights(initial_weights, skip_mismatch=True)
+  measured = yoho.build(params)
+  validation = evaluation.Validation.of_scenes(
+    measured,
+    pool(source_folder, "val", params, permissive_only),
+    params,
+    training,
     num_scenes=training.num_validation_scenes,
-    seed=training.seed + 1,
   )
-  rate = params.frontend.sample_rate_hz
-  durations = {k: len(v) / rate for k, v in waveforms.items()}
-  front = frontend.log_mel_layer(params.frontend)
-  features = np.concatenate(  # all scenes are equally long
-    [
-      np.asarray(front(evaluation.padded(waveform, params)[None]))
-      for waveform in waveforms.values()
-    ]
+  batches = pydataset.SceneBatches(
+    pool(source_folder, "train", params, permissive_only),
+    params,
+    training,
+    workers=workers,
   )
+  if distribution.num_hosts() > 1:
+    batches = distribution.HostShare(batches, workers=workers)
 
-  def evaluate():
-    events = network.predict({"log_mel": features}, batch_size=16, verbose=0)
-    cells = dict(zip(waveforms, events["events"], strict=True))
-    estimate = evaluation.decode_all(cells, params, durations)
-    return evaluation.scores(reference, estimate, durations, params.labels)
-
-  stages = []
+  stages = [("all", training.steps, training.learning_rate)]
   if yamnet_weights:
-    stages.append(("head", training.head_steps, training.head_learning_rate))
-  stages.append(("all", training.steps, training.learning_rate))
+    head = ("head", training.head_steps, training.head_learning_rate)
+    stages.insert(0, head)
   first_epoch = 0
   for name, steps, peak in stages:
-    epochs = steps // training.steps_per_epoch
-    done = out / f"{name}.done"
+    last_epoch = first_epoch + steps // training.steps_per_epoch
+    done = out / f"{name}.weights.h5"
     if done.exists():
-      network.load_weights(out / f"{name}.weights.h5")
-      first_epoch += epochs
-      continue
-    set_body_trainable(network, name == "all")
-    model = training_model(network, params, training)
-    model.compile(
-      optimizer=_optimizer(training, peak, steps), loss=yoho.loss(params)
+      network.load_weights(done)
+    else:
+      scope = distribution.scope(devices, training.batch_size)
+      with scope, _precision(training.precision):
+        set_body_trainable(network, name == "all")
+        model = training_model(network, params, training)
+        model.compile(
+          optimizer=_optimizer(training, peak, steps), loss=yoho.loss(params)
+        )
+        log(
+          f"stage {name}: epochs {first_epoch + 1} to {last_epoch} of "
+          f"{training.steps_per_epoch} steps"
+        )
+        _fit_stage(
+          model,
+          batches,
+          validation,
+          params,
+          training,
+          name=name,
+          epochs=(first_epoch, last_epoch),
+          out=out,
+          log=log,
+        )
+      distribution.wait(name)
+      if distribution.is_first_host():
+        callbacks.save_weights(network, done)
+        (out / f"state_{name}.npz").unlink(missing_ok=True)
+      distribution.wait(f"{name} saved")
+    first_epoch = last_epoch
+  measured.load_weights(out / "best.weights.h5")
+  return measured, params
+
+
+def _fit_stage(
+  model, batches, validation, params, training, *, name, epochs, out, log
+):
+  """One `fit`, from where a killed run stopped to the last epoch."""
+  first, last = epochs
+  state, table = out / f"state_{name}.npz", out / f"log_{name}.csv"
+  start = resume.restore(state, model) if state.is_file() else first
+  evaluate = callbacks.EventEvaluation(
+    validation,
+    yoho.decode,
+    params=params,
+    every_epochs=training.evaluate_every_epochs,
+    output_dir=out,
+    restore_best=name == "all",  # the next stage goes on from the last weights
+  )
+  every_host = [callbacks.SetEpoch(batches), evaluate]
+  if training.patience_epochs:
+    every_host.append(
+      callbacks.StopWithoutProgress(
+        evaluate, training.patience_epochs, first_epoch=first
+      )
     )
-    log(f"stage {name}: {epochs} epochs of {training.steps_per_epoch} steps")
-    batches = _ResumingBatches(
-      train_pool, params, training, first_epoch=first_epoch, workers=1
-    )
-    model.fit(
-      batches,
-      epochs=epochs,
-      shuffle=False,  # the batches are random already, and stay repeatable
-      verbose=0,
-      callbacks=[
-        keras.callbacks.BackupAndRestore(out / f"backup_{name}"),
-        _EpochOffset(batches, first_epoch),
-        *_averaging(training),
-        callbacks.EventEvaluation(evaluate, network, out),
-        keras.callbacks.CSVLogger(out / f"log_{name}.csv", append=True),
-        _Progress(log),
-      ],
-    )
-    callbacks.save_weights(network, out / f"{name}.weights.h5")
-    done.touch()
-    first_epoch += epochs
-  set_body_trainable(network, True)
-  network.load_weights(out / "best.weights.h5")
-  return network, params
-
-
-class _ResumingBatches(pydataset.SceneBatches):
-  def on_epoch_end(self):
-    pass  # _EpochOffset sets the epoch, also after a restore
-
-
-class _EpochOffset(keras.callbacks.Callback):
-  def __init__(self, batches, first_epoch):
-    super().__init__()
-    self.batches, self.first_epoch = batches, first_epoch
-
-  def on_epoch_begin(self, epoch, logs=None):
-    self.batches.epoch = self.first_epoch + epoch
-
-
-class _Progress(keras.callbacks.Callback):
-  def __init__(self, log):
-    super().__init__()
-    self.log = log
-
-  def on_epoch_begin(self, epoch, logs=None):
-    self.started = time.perf_counter()
-
-  def on_epoch_end(self, epoch, logs=None):
-    seconds = time.perf_counter() - self.started
-    values = " ".join(f"{k} {v:.4f}" for k, v in logs.items())
-    self.log(f"epoch {epoch + 1} {values} {seconds:.0f} s")
+  first_host = []
+  if distribution.is_first_host():
+    first_host.append(resume.CsvLog(table, start))
+    if training.tensorboard:
+      first_host.append(callbacks.TensorBoard(out / "tensorboard"))
+    first_host += [callbacks.Progress(log), resume.SaveState(state)]
+  model.fit(
+    batches,
+    initial_epoch=start,
+    epochs=last,
+    shuffle=False,  # the batches are random already, and stay repeatable
+    verbose=0,
+    callbacks=every_host + first_host,
+  )
 
 
 def pool(folder, split, params, permissive_only):
@@ -218,7 +233,7 @@ def _optimizer(training, peak, steps):
       warmup_steps=min(training.warmup_steps, steps // 4),
     ),
     weight_decay=training.weight_decay,
-    clipnorm=training.gradient_clip_norm,
+    clipnorm=training.gradient_clip_norm or None,
     use_ema=training.ema_momentum > 0,
     ema_momentum=training.ema_momentum or 0.99,
   )
@@ -226,16 +241,34 @@ def _optimizer(training, peak, steps):
   return optimizer
 
 
-def _averaging(training):
-  if not training.ema_momentum:
-    return ()
-  return (keras.callbacks.SwapEMAWeights(swap_on_epoch=True),)
+@contextlib.contextmanager
+def _precision(policy):
+  """Layers built here compute in `policy`; the head asks for float32 itself."""
+  before = keras.config.dtype_policy()
+  keras.config.set_dtype_policy(policy)
+  try:
+    yield
+  finally:
+    keras.config.set_dtype_policy(before)
 
 
-def _write_once(path, text):
-  if path.is_file() and path.read_text() != text:
-    raise ValueError(
-      f"out must be a new folder or a run with the same settings; "
-      f"{path.name} in {str(path.parent)!r} differs"
-    )
-  replace_text(path, text)
+def _check_settings(out, params, training, permissive_only):
+  """Writes the settings of a new run, or compares them with the old run's."""
+  settings = {**asdict(training), "permissive_only": permissive_only}
+  texts = {
+    "params.json": to_json(params),
+    "training.json": json.dumps(settings, indent=2),
+  }
+  for name, text in texts.items():
+    path = out / name
+    if path.is_file() and json.loads(path.read_text()) != json.loads(text):
+      raise ValueError(
+        f"out must be a new folder or a run with the same settings; {name} in "
+        f"{str(out)!r} differs"
+      )
+    if distribution.is_first_host():
+      replace_text(path, text)
+
+
+def _silent(line):
+  """What hosts other than the first have to say."""

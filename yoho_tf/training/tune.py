@@ -1,8 +1,9 @@
-"""Post-processing per label, fitted on validation scenes (yoho.md 9, item 5).
+"""Post-processing per label, fitted on validation files (yoho.md 9, item 5).
 
 Every combination of the grid, each with the exact best threshold (metrics/
-best.py), judged by event F1 (0.2 s, 20 %). A label with fewer than 20
-reference events takes the values fitted on all labels together.
+best.py), judged by event F1 (0.2 s, 20 %); then calibration (calibrate.py). A
+label with fewer than 20 reference events takes the values fitted on all labels
+together.
 """
 
 import itertools
@@ -11,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from yoho_tf.metrics import best_thresholds
-from yoho_tf.training.evaluation import decode_all
+from yoho_tf.training import calibrate
+from yoho_tf.training.evaluation import decode_all, unthresholded
 
 GRID = {
   "low": (0.1, 0.2, 0.3, 0.4, 0.5),
@@ -23,7 +25,7 @@ _POOLED = "all labels"
 
 
 def tune(cells, reference, durations, params):
-  """`params` with fitted `postprocess.per_label`.
+  """`params` with fitted `postprocess.per_label`, calibration included.
 
   Args:
     cells: `{filename: [cells, classes, 3 * slots]}` of the validation set.
@@ -31,29 +33,59 @@ def tune(cells, reference, durations, params):
     durations: `{filename: seconds}`.
   """
   best = {label: (-1.0, {}) for label in (*params.labels, _POOLED)}
-  pooled_reference = _pool(reference)
+  untuned = unthresholded(
+    replace(params, postprocess=replace(params.postprocess, per_label={}))
+  )
   for values in itertools.product(*GRID.values()):
     values = dict(zip(GRID, values, strict=True))
-    post = replace(params.postprocess, threshold=0.0, per_label={}, **values)
+    post = replace(untuned.postprocess, **values)
     found = decode_all(cells, replace(params, postprocess=post), durations)
-    results = (
-      best_thresholds(
-        reference, found, labels=params.labels, files=list(durations)
-      ),
-      best_thresholds(pooled_reference, _pool(found), labels=[_POOLED]),
-    )
-    for result in results:
-      for label, f1 in result.f1.items():
-        if f1 > best[label][0] + 1e-9:
-          threshold = float(result.thresholds[label])
-          best[label] = (f1, {**values, "threshold": threshold})
+    results = _best(reference, found, list(durations), params.labels)
+    for label, (f1, threshold) in results.items():
+      if f1 > best[label][0] + 1e-9:
+        best[label] = (f1, {**values, "threshold": threshold})
   per_label = {}
   for label in params.labels:
-    few = int((reference.label == label).sum()) < MIN_EVENTS
-    per_label[label] = best[_POOLED if few or not best[label][1] else label][1]
-  return replace(
+    own = best[label][1] and not _is_rare(label, reference)
+    per_label[label] = best[label if own else _POOLED][1]
+  params = replace(
     params, postprocess=replace(params.postprocess, per_label=per_label)
   )
+  return calibrate.calibrate(cells, reference, durations, params)
+
+
+def thresholds(reference, found, files, labels) -> dict[str, float]:
+  """Per label the threshold with the best event F1, pooled for a rare label.
+
+  Args:
+    found: events of every score, decoded with threshold 0.
+    files: names of all files, silent ones included.
+  """
+  best = _best(reference, found, files, labels)
+  chosen = {}
+  for label in labels:
+    own = best[label][1]
+    if np.isnan(own) or _is_rare(label, reference):
+      own = best[_POOLED][1]
+    chosen[label] = 0.5 if np.isnan(own) else own  # nothing was found at all
+  return chosen
+
+
+def _best(reference, found, files, labels):
+  """`{label: (F1, threshold)}`, all labels as one among them; NaN if none."""
+  results = (
+    best_thresholds(reference, found, labels=labels, files=files),
+    best_thresholds(_pool(reference), _pool(found), labels=[_POOLED]),
+  )
+  return {
+    label: (f1, float(result.thresholds[label]))
+    for result in results
+    for label, f1 in result.f1.items()
+  }
+
+
+def _is_rare(label, reference):
+  return int((reference.label == label).sum()) < MIN_EVENTS
 
 
 def _pool(events):

@@ -1,0 +1,40 @@
+"""`yoho bench`: a table of benchmarks, each a module with a `main`."""
+
+import importlib
+import sys
+
+from yoho_tf.labels import did_you_mean
+
+# name -> (module, one line of help), in the order of the help text.
+BENCHMARKS = {
+  "metrics": ("yoho_tf.bench.metrics", "our metrics against their references"),
+}
+
+
+def usage(prog):
+  """The help text of `yoho bench`."""
+  width = max(map(len, BENCHMARKS))
+  lines = [
+    f"  {name:{width}}  {text}" for name, (_, text) in BENCHMARKS.items()
+  ]
+  return "\n".join([f"usage: {prog} WHAT ...", "", "benchmarks:", *lines])
+
+
+def main(argv=None, prog="yoho bench") -> int:
+  """Runs a benchmark; returns its code, or 2 (usage)."""
+  argv = list(sys.argv[1:] if argv is None else argv)
+  name = argv[0] if argv else None
+  if name in (None, "-h", "--help"):
+    print(usage(prog))
+    return 2 if name is None else 0
+  if name not in BENCHMARKS:
+    print(
+      f"{prog}: benchmark {did_you_mean(name, BENCHMARKS)}", file=sys.stderr
+    )
+    return 2
+  module = importlib.import_module(BENCHMARKS[name][0])
+  return module.main(argv[1:], prog=f"{prog} {name}")
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,87 @@
+"""What a killed run needs to go on as if nothing had happened.
+
+Keras' BackupAndRestore leaves out the seeds of dropout and SpecAugment, writes
+in place, and deletes its file before the last weights are safe.
+"""
+
+import keras
+import numpy as np
+
+from yoho_tf.files import replace_text, replacing
+
+
+class SaveState(keras.callbacks.Callback):
+  """Writes the state after each epoch; the last of the callbacks."""
+
+  def __init__(self, path):
+    super().__init__()
+    self.path = path
+
+  def on_epoch_end(self, epoch, logs=None):
+    values = {
+      f"v{index}": to_numpy(variable)
+      for index, variable in enumerate(_variables(self.model))
+    }
+    with replacing(self.path) as part, open(part, "wb") as file:
+      np.savez(file, next_epoch=epoch + 1, **values)
+
+
+def restore(path, model) -> int:
+  """Weights, seeds and optimizer as `SaveState` left them.
+
+  Args:
+    model: compiled, of the same params and training settings.
+
+  Returns:
+    The epoch to go on with.
+  """
+  model.optimizer.build(model.trainable_variables)
+  with np.load(path) as saved:
+    for index, variable in enumerate(_variables(model)):
+      variable.assign(saved[f"v{index}"])
+    return int(saved["next_epoch"])
+
+
+class CsvLog(keras.callbacks.Callback):
+  """One row of logs per epoch, appended to a CSV file.
+
+  Args:
+    path: of the file.
+    next_epoch: rows of it and of later epochs are dropped first, since they
+      will be trained again, and so is a torn last row.
+  """
+
+  def __init__(self, path, next_epoch: int):
+    super().__init__()
+    self.path = path
+    kept = []
+    if path.is_file():
+      lines = path.read_text().splitlines(keepends=True)
+      for line in lines:
+        first = line.split(",")[0]
+        if line.endswith("\n") and (
+          first == "epoch" or int(first) < next_epoch
+        ):
+          kept.append(line)
+    replace_text(path, "".join(kept))
+
+  def on_epoch_end(self, epoch, logs=None):
+    row = {"epoch": epoch, **{k: float(v) for k, v in logs.items()}}
+    with open(self.path, "a", encoding="utf-8") as file:
+      if not file.tell():
+        file.write(",".join(row) + "\n")
+      file.write(",".join(map(str, row.values())) + "\n")
+
+
+def to_numpy(variable):
+  """A Keras variable's value, of the first device where there are several."""
+  return np.asarray(variable.value)
+
+
+def _variables(model):
+  """Weights, moving statistics, seeds, then the optimizer's, in fixed order."""
+  return [
+    *model.trainable_variables,
+    *model.non_trainable_variables,
+    *model.optimizer.variables,
+  ]
