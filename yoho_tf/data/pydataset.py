@@ -160,14 +160,9 @@ class RecordBatches(keras.utils.PyDataset):
       row,
       self.settings,
       num_samples=self.params.window_samples,
-      extra_samples=extra_samples(self.params),
+      extra_samples=self.params.extra_samples,
     )
 
   def _encoded(self, window):
     targets = yoho.encode(window.events, self.params)
     return window.waveform, targets, augment.weights(window, self.params)
-
-
-def extra_samples(params) -> int:
-  """Samples behind the window that a training step reads."""
-  return params.extra_samples if params.lattice == "stride" else 0

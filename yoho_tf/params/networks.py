@@ -324,7 +324,12 @@ class YohoParams:
 
   @property
   def extra_samples(self) -> int:
-    """Samples that the last STFT frame needs beyond its hop (240)."""
+    """Samples that the last STFT frame needs beyond its hop (240).
+
+    On the lattice `window` frames lie inside the window: 0.
+    """
+    if self.lattice == "window":
+      return 0
     return self.frontend.stft_window_samples - self.frontend.stft_hop_samples
 
   @property

@@ -106,12 +106,12 @@ def own_class(events: EventTable, labels_of) -> EventTable:
 
 
 def keras_predict(network, params):
-  """`[batch, samples] -> events` by a Keras network with `log_mel` input."""
+  """`[batch, samples] -> outputs` by a Keras network with `log_mel` input."""
   from yoho_tf.layers.frontend import log_mel_layer
 
   front = log_mel_layer(params.frontend)
   return lambda waveform: network({"log_mel": front(waveform)}, training=False)[
-    "events"
+    params.output
   ]
 
 
@@ -126,7 +126,8 @@ def predict_cells(predict, waveforms, params, *, batch_size=16):
   """Outputs of whole files, windowed and stitched as in prediction.
 
   Args:
-    predict: `[batch, samples] -> [batch, cells, classes, 3 * slots]`.
+    predict: `[batch, samples] -> [batch, cells, classes, 3 * slots]` (of a
+      baseline: `[batch, frames, classes]`).
     batch_size: windows of equal length that go through together.
 
   Returns:
@@ -207,7 +208,7 @@ def decode_all(cells, params, durations, *, decode=yoho.decode) -> EventTable:
   return EventTable.concat(
     [
       decode(
-        {"events": value},
+        {params.output: value},
         params,
         duration_seconds=durations[name],
         filename=name,

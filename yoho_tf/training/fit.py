@@ -31,7 +31,7 @@ BODY_LAYERS = 14  # those that YAMNet's weights fill
 
 
 def training_model(network, params: YohoParams, training: TrainingParams):
-  """waveform -> event_logits: front end, SpecAugment, then `network`."""
+  """waveform -> logits: front end, SpecAugment, then `network`."""
   samples = params.window_samples + params.extra_samples
   waveform = keras.Input((samples,), dtype="float32", name="waveform")
   x = frontend.log_mel_layer(params.frontend)(waveform)
@@ -43,16 +43,16 @@ def training_model(network, params: YohoParams, training: TrainingParams):
     seed=training.seed,
     name="spec_augment",
   )(x)
-  logits = network({"log_mel": x})["event_logits"]
+  logits = network({"log_mel": x})[params.logits]
   return keras.Model(waveform, logits, name="yoho_training")
 
 
-def set_body_trainable(network, trainable: bool) -> None:
-  """Layers 1-14 on or off; moving statistics are not touched."""
+def set_trainable(network, first_layer: int) -> None:
+  """Layers from `first_layer` on train, those below stay as they are."""
   for layer in network.layers:
     number = layer.name.removeprefix("layer").split("_")[0]
-    if number.isdigit() and int(number) <= BODY_LAYERS:
-      layer.trainable = trainable
+    if number.isdigit():
+      layer.trainable = int(number) >= first_layer
 
 
 def train(
@@ -142,7 +142,10 @@ def train(
     else:
       scope = distribution.scope(devices, training.batch_size)
       with scope, _precision(training.precision):
-        set_body_trainable(network, name == "all")
+        from_layer = training.trainable_from_layer
+        set_trainable(
+          network, BODY_LAYERS + 1 if name == "head" else from_layer
+        )
         model = training_model(network, params, training)
         model.compile(
           optimizer=_optimizer(training, peak, steps), loss=yoho.loss(params)
@@ -187,7 +190,11 @@ def _fit_stage(
     output_dir=out,
     restore_best=name == "all",  # the next stage goes on from the last weights
   )
-  every_host = [callbacks.SetEpoch(batches), evaluate]
+  every_host = [
+    callbacks.SetEpoch(batches),
+    callbacks.KeepFreedMemory(),
+    evaluate,
+  ]
   if training.patience_epochs:
     every_host.append(
       callbacks.StopWithoutProgress(

@@ -6,7 +6,6 @@ float64 [spans], and class, int64 [spans], -1 for all classes.
 
 import tensorflow as tf
 
-from yoho_tf.data import pydataset
 from yoho_tf.data.augment import COLUMNS
 
 _SHORTEST_SECONDS = 1e-6
@@ -47,10 +46,6 @@ def parse(number, payload):
   }
 
 
-def _extra_samples(params):
-  return pydataset.extra_samples(params) if hasattr(params, "lattice") else 0
-
-
 def draw(fields, row, settings, params):
   """`augment.draw` in TensorFlow operations.
 
@@ -58,7 +53,7 @@ def draw(fields, row, settings, params):
     waveform float32 [samples], events and unknown as (start, end, class),
     bool [classes]: what somebody listened for.
   """
-  size, extra = params.window_samples, _extra_samples(params)
+  size, extra = params.window_samples, getattr(params, "extra_samples", 0)
   rate = tf.constant(params.frontend.sample_rate_hz, tf.float64)
   pick = dict(zip(COLUMNS, tf.unstack(row)))
   stored = tf.size(fields["waveform"])
