@@ -67,12 +67,15 @@ EXTRAS = {
   "grounding": ["pillow>=10"],
   "jams": ["jams>=0.3.4"],
   "hub": ["keras-hub>=0.20"],
-  # Independent implementations that tests and benchmarks compare with.
+  # Independent implementations that tests and benchmarks compare with;
+  # sed_scores_eval needs a C compiler.
   "parity": [
     "sed_eval==0.2.1",
     "psds_eval==0.5.3",
     "sed_scores_eval==0.0.4",
     "pycocotools>=2.0.8",
+    "jams>=0.3.4",
+    "crowsetta>=5",
     "scikit-learn>=1.4",
   ],
   "test": [

@@ -57,6 +57,8 @@ EXTRAS = {
       "psds_eval",
       "sed_scores_eval",
       "pycocotools",
+      "jams",
+      "crowsetta",
       "scikit-learn",
     ),
     "comparisons with other implementations",

@@ -56,9 +56,11 @@ def agree(values: dict) -> dict:
   return dict(zip(values, (float(v) for v in first), strict=True))
 
 
-@contextlib.contextmanager
 def scope(devices: int, batch_size: int):
-  """Context for building and fitting the model in training.
+  """A function that makes the context for building and fitting a model.
+
+  All contexts it makes are of one strategy: TensorFlow takes variables for
+  foreign that were made under another one.
 
   Args:
     devices: number of devices of this host that take part.
@@ -74,13 +76,9 @@ def scope(devices: int, batch_size: int):
       f"{hosts} host(s); received {devices}"
     )
   if devices * hosts == 1:
-    yield
-  elif _jax():
-    with _data_parallel(devices).scope():
-      yield
-  else:
-    with _mirrored(devices).scope():
-      yield
+    return contextlib.nullcontext
+  strategy = _data_parallel(devices) if _jax() else _mirrored(devices)
+  return strategy.scope
 
 
 def _data_parallel(devices):

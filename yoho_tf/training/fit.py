@@ -98,7 +98,7 @@ def train(
   params = replace(params, input="log_mel")
   _check_settings(out, params, training, permissive_only)
   scope = distribution.scope(devices, training.batch_size)
-  with scope, _precision(training.precision):
+  with scope(), _precision(training.precision):
     network = yoho.build(params)
     if devices > 1:
       distribution.synchronize(network)
@@ -140,8 +140,7 @@ def train(
     if done.exists():
       network.load_weights(done)
     else:
-      scope = distribution.scope(devices, training.batch_size)
-      with scope, _precision(training.precision):
+      with scope(), _precision(training.precision):
         from_layer = training.trainable_from_layer
         set_trainable(
           network, BODY_LAYERS + 1 if name == "head" else from_layer
