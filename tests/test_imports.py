@@ -125,6 +125,8 @@ def test_a_script_imports_the_package_and_little_else(path):
     ("yoho_tf.readers", [*HEAVY, "pandas", "matplotlib"]),
     ("yoho_tf.writers", [*HEAVY, "pandas", "matplotlib"]),
     ("yoho_tf.cli.convert", [*HEAVY, "numpy", "pandas", "matplotlib"]),
+    ("yoho_tf.data.synth.dataset", [*HEAVY, "pandas", "matplotlib"]),
+    ("yoho_tf.cli.data_synth", [*HEAVY, "numpy", "pandas", "matplotlib"]),
     ("yoho_tf.cli.data", [*HEAVY, "numpy", "pandas", "matplotlib"]),
     ("yoho_tf.data.prepare", [*HEAVY, "pandas", "matplotlib"]),
     ("yoho_tf.data.augment", [*HEAVY, "pandas", "matplotlib"]),

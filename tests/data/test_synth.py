@@ -7,12 +7,15 @@ import pytest
 
 from yoho_tf.data import sources, synth
 from yoho_tf.events import EventTable
-from yoho_tf.params import PRESETS, SceneParams, TrainingParams
+from yoho_tf.params import PRESETS, SCENE_PRESETS, TrainingParams
 
 RATE = 16_000
 LABELS = ("Bark", "Rain", "Speech", "Walk, footsteps")
-SCENE = SceneParams(
-  duration_seconds=4.0, num_events=(1, 5), event_seconds=(0.3, 2.0)
+SCENE = replace(
+  SCENE_PRESETS["everyday"],
+  duration_seconds=4.0,
+  num_events=(1, 5),
+  event_seconds=(0.3, 2.0),
 )
 # One event, nothing random about its level or its room.
 LOUD = replace(
@@ -159,7 +162,7 @@ def test_snr_is_the_one_drawn(pool):
       first, last = round(event.start * RATE), round(event.end * RATE)
       if first == 0 or last == len(sound):
         continue  # a part of it lies outside the scene
-      level = synth._active_rms(sound[first:last])
+      level = synth.active_rms(sound[first:last], RATE)
       assert abs(20 * np.log10(level / rms(background)) - 20) < 0.05
       checked += 1
   assert checked > 5
@@ -179,11 +182,11 @@ def test_active_rms_leaves_silence_out():
   rng = np.random.default_rng(0)
   sound = rng.normal(size=RATE).astype(np.float32)
   sound[RATE // 2 :] = 0
-  assert abs(synth._active_rms(sound) - rms(sound[: RATE // 2])) < 1e-6
-  assert synth._active_rms(np.zeros(1000, np.float32)) == 0.0
+  assert abs(synth.active_rms(sound, RATE) - rms(sound[: RATE // 2])) < 1e-6
+  assert synth.active_rms(np.zeros(1000, np.float32), RATE) == 0.0
   # A frame more than 40 dB below the loudest does not count.
   sound[RATE // 2 :] = 0.001
-  assert abs(synth._active_rms(sound) - rms(sound[: RATE // 2])) < 1e-6
+  assert abs(synth.active_rms(sound, RATE) - rms(sound[: RATE // 2])) < 1e-6
 
 
 def test_trim_cuts_what_lies_45_db_below():

@@ -8,6 +8,7 @@ from yoho_tf.labels import did_you_mean
 # name -> (module, one line of help), in the order of the help text.
 BENCHMARKS = {
   "metrics": ("yoho_tf.bench.metrics", "our metrics against their references"),
+  "synth": ("yoho_tf.bench.synth", "how fast scenes are mixed"),
 }
 
 

@@ -1,4 +1,4 @@
-"""`yoho data`: published data sets: what is there, and records of them."""
+"""`yoho data`: published data sets, records of them, and synthetic scenes."""
 
 import argparse
 import json
@@ -46,11 +46,18 @@ def _parser(prog):
   own.add_argument("--seed", type=int, default=0)
   own = command("verify", "read every record and compare checksums")
   own.add_argument("root", help="folder of records")
+  # Has a parser of its own, cli/data_synth.py.
+  commands.add_parser("synth", help="mix scenes with exact labels")
   return parser
 
 
 def main(argv=None, prog="yoho data") -> int:
   """Runs the command; returns 0 or 1 (argparse exits with 2)."""
+  argv = list(sys.argv[1:] if argv is None else argv)
+  if argv[:1] == ["synth"]:
+    from yoho_tf.cli import data_synth
+
+    return data_synth.main(argv[1:], prog=f"{prog} synth")
   args = _parser(prog).parse_args(argv)
   try:
     return _COMMANDS[args.command](args)

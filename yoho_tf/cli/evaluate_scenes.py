@@ -46,7 +46,7 @@ def _run(args):
   from yoho_tf import hub
   from yoho_tf.data import sources
   from yoho_tf.events import EventTable
-  from yoho_tf.params import SceneParams
+  from yoho_tf.params import SCENE_PRESETS
   from yoho_tf.training import baselines, evaluation
 
   model = hub.load(args.model)
@@ -61,7 +61,11 @@ def _run(args):
       exclude_ids=sources.real_strong_ids(args.sources, split="val"),
     )
     return evaluation.scene_set(
-      pool, SceneParams(), labels=labels, num_scenes=count, seed=seed
+      pool,
+      SCENE_PRESETS["everyday"],
+      labels=labels,
+      num_scenes=count,
+      seed=seed,
     )
 
   if args.task == "scenes":

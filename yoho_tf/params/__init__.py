@@ -5,6 +5,13 @@ Seconds are stored and samples are properties. A preset is a value in
 `override(params, {"frontend.mel_bands": 128})`.
 """
 
+from yoho_tf.params.distributions import (
+  Choice,
+  Const,
+  Distribution,
+  Normal,
+  Uniform,
+)
 from yoho_tf.params.metrics import (
   METRIC_PRESETS,
   PSDS1,
@@ -39,31 +46,43 @@ from yoho_tf.params.presets import (
   PRESETS,
   preset,
 )
-from yoho_tf.params.training import (
+from yoho_tf.params.scene import (
+  SCENE_PRESETS,
+  JoinParams,
   SceneParams,
+  scene_preset,
+)
+from yoho_tf.params.training import (
   TrainingParams,
 )
 
 __all__ = [
   "BootstrapParams",
   "BoxParams",
+  "Choice",
+  "Const",
+  "Distribution",
   "EventParams",
   "FrontendParams",
   "IntersectionParams",
+  "JoinParams",
   "METRIC_PRESETS",
   "MaskParams",
   "MetricParams",
+  "Normal",
   "PRESETS",
   "PSDS1",
   "PSDS2",
   "PSDSParams",
   "PostprocessParams",
+  "SCENE_PRESETS",
   "SceneParams",
   "SegmentParams",
   "SoftLabelParams",
   "TaggingParams",
   "TemporalParams",
   "TrainingParams",
+  "Uniform",
   "YamnetParams",
   "YohoInferenceParams",
   "YohoLossParams",
@@ -71,6 +90,7 @@ __all__ = [
   "from_json",
   "override",
   "preset",
+  "scene_preset",
   "system_of",
   "to_json",
 ]

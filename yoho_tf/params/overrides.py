@@ -8,7 +8,9 @@ import typing
 from dataclasses import fields, is_dataclass, replace
 
 from yoho_tf.labels import did_you_mean
+from yoho_tf.params.distributions import Distribution
 from yoho_tf.params.networks import YamnetParams, YohoParams
+from yoho_tf.params.scene import SceneParams
 
 
 def override(params, changes: dict):
@@ -58,7 +60,7 @@ def _override_entry(entries, hint, key, path, value):
 
 
 def _parse(value, hint, key):
-  if isinstance(value, str) and hint is not str:
+  if isinstance(value, str) and hint not in (str, Distribution):
     try:
       value = json.loads({"True": "true", "False": "false"}.get(value, value))
     except json.JSONDecodeError:
@@ -78,6 +80,8 @@ def _type_name(hint) -> str:
 
 def _build(hint, value, key):
   """`value` (plain JSON) checked and converted to the type `hint`."""
+  if hint is Distribution:
+    return Distribution.parse(value, f"setting {key!r}")
   if is_dataclass(hint):
     if is_dataclass(value):
       return value
@@ -117,7 +121,7 @@ def _from_dict(cls, values: dict, where: str):
   )
 
 
-SYSTEMS = {"yamnet": YamnetParams, "yoho": YohoParams}
+SYSTEMS = {"yamnet": YamnetParams, "yoho": YohoParams, "scene": SceneParams}
 
 
 def system_of(params) -> str:

@@ -1,49 +1,9 @@
-"""Settings of synthetic scenes and of training."""
+"""Settings of training."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from yoho_tf.params.rules import choice, require
-
-
-@dataclass(frozen=True)
-class SceneParams:
-  """A synthetic scene (data/synth.py). A pair is a uniform range."""
-
-  duration_seconds: float = 10.0
-  sample_rate_hz: int = 16_000
-  num_events: tuple[int, ...] = (0, 5)
-  num_distractors: tuple[int, ...] = (0, 2)
-  max_overlap: int = 3
-  min_gap_seconds: float = 0.1  # between two events of one class
-  event_seconds: tuple[float, ...] = (0.5, 8.0)
-  background_level_db: tuple[float, ...] = (-60.0, -28.0)
-  silence_probability: float = 0.1  # scenes without a recorded background
-  snr_db: tuple[float, ...] = (0.0, 30.0)
-  speed: tuple[float, ...] = (0.85, 1.15)
-  speed_probability: float = 0.5
-  reverb_probability: float = 0.3
-  fade_seconds: float = 0.01
-  # An event is labelled from the first to the last 20 ms frame that is louder
-  # than the background (RMS) plus this; -200: all that was placed.
-  label_floor_db: float = -10.0
-
-  def __post_init__(self):
-    for f in fields(self):
-      value = getattr(self, f.name)
-      if isinstance(value, tuple):
-        require(
-          len(value) == 2 and value[0] <= value[1],
-          f"scene.{f.name}",
-          "be a pair low <= high",
-          value,
-        )
-    require(
-      self.duration_seconds > 0,
-      "scene.duration_seconds",
-      "be > 0",
-      self.duration_seconds,
-    )
-
+from yoho_tf.params.scene import SCENE_PRESETS, SceneParams
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -76,7 +36,7 @@ class TrainingParams:
   time_mask_frames: int = 24
   num_validation_scenes: int = 100  # scored after every epoch
   num_tuning_scenes: int = 400  # post-processing is fitted on them
-  scene: SceneParams = SceneParams()
+  scene: SceneParams = SCENE_PRESETS["everyday"]
 
   def __post_init__(self):
     choice("training.precision", self.precision, PRECISIONS)
