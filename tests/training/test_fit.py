@@ -52,16 +52,24 @@ def test_a_mixed_body_with_a_float32_head(policy, tmp_path):
   # float16 needs its loss scaled, or small gradients vanish.
   scaled = hasattr(model.optimizer, "inner_optimizer")
   assert scaled is (policy == "mixed_float16")
-  # The weights serve a float32 network, which answers nearly the same.
+  # The weights serve a float32 network, whose layers answer nearly the same
+  # (three of them: through 17 untrained layers rounding grows without limit).
   network.save_weights(tmp_path / "w.weights.h5")
   plain = yoho.build(PARAMS)
   plain.load_weights(tmp_path / "w.weights.h5")
-  log_mel = np.random.default_rng(0).normal(size=(1, 64, 64))
-  inputs = {"log_mel": log_mel.astype("float32")}
-  one, other = (np.asarray(m(inputs)["event_logits"]) for m in (network, plain))
-  assert one.dtype == "float32"
-  # Untrained logits are small: their differences count by comparison.
-  assert 0 < np.abs(one - other).max() < 0.1 * np.abs(other).max()
+  log_mel = np.random.default_rng(0).normal(size=(1, 64, 64)).astype("float32")
+  one, other = (
+    np.asarray(
+      keras.Model(m.inputs, m.get_layer("layer3_pointwise_conv_relu").output)(
+        [log_mel]
+      ),
+      "float32",
+    )
+    for m in (network, plain)
+  )
+  assert 0 < np.abs(one - other).max() < 0.05 * np.abs(other).max()
+  for m in (network, plain):
+    assert m({"log_mel": log_mel})["event_logits"].dtype == "float32"
 
 
 @pytest.mark.parametrize("norm", [0.0, 1e-3])

@@ -73,6 +73,8 @@ def _run(args):
     waveforms, reference = scenes(split, args.num_scenes, args.seed)
     title = f"{len(waveforms)} scenes of {split} sources, seed {args.seed}"
 
+    used = labels
+
     def only(events):
       return events
   else:
@@ -87,10 +89,11 @@ def _run(args):
       )
     title = f"{len(waveforms)} real recordings of split {split}, own class"
 
+    used = sorted(set(reference.label))
+
     def only(events):
       return evaluation.own_class(events, own)
 
-  used = sorted(set(reference.label))
   durations = {k: len(v) / 16_000 for k, v in waveforms.items()}
   answers = EventTable.concat(
     [

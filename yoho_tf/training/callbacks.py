@@ -12,7 +12,7 @@ import numpy as np
 
 from yoho_tf.files import replace_text, replacing
 from yoho_tf.params import to_json
-from yoho_tf.training import distribution, evaluation, resume, tune
+from yoho_tf.training import distribution, evaluation, tune
 
 
 class EventEvaluation(keras.callbacks.Callback):
@@ -130,7 +130,7 @@ class EventEvaluation(keras.callbacks.Callback):
     average = _averages(self.model.optimizer)
     self.validation.network.set_weights(
       [
-        resume.to_numpy(average.get(id(weight), weight))
+        average.get(id(weight), weight).numpy()
         for weight in self._trained().weights
       ]
     )

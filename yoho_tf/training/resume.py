@@ -19,7 +19,7 @@ class SaveState(keras.callbacks.Callback):
 
   def on_epoch_end(self, epoch, logs=None):
     values = {
-      f"v{index}": to_numpy(variable)
+      f"v{index}": variable.numpy()
       for index, variable in enumerate(_variables(self.model))
     }
     with replacing(self.path) as part, open(part, "wb") as file:
@@ -71,11 +71,6 @@ class CsvLog(keras.callbacks.Callback):
       if not file.tell():
         file.write(",".join(row) + "\n")
       file.write(",".join(map(str, row.values())) + "\n")
-
-
-def to_numpy(variable):
-  """A Keras variable's value, of the first device where there are several."""
-  return np.asarray(variable.value)
 
 
 def _variables(model):
