@@ -126,7 +126,7 @@ def test_a_peak_above_one_is_a_warning(run, tmp_path):
 @pytest.mark.parametrize(
   ("arguments", "message"),
   [
-    (["--model", "yoho_everday"], "did you mean 'yoho_everyday'?"),
+    (["--model", "yoho_everday"], "did you mean 'yoho_everyday'"),
     (["--model", "absent.tflite"], "model must be a file"),
     (["--model", __file__], "model must be one of"),
     (["--set", "postprocess.treshold=1"], "did you mean 'threshold'?"),
@@ -307,9 +307,9 @@ def test_a_setting_is_used(run, radio):
 
 def test_a_setting_for_one_label(run, radio):
   plain = events_of(run(radio, "--json")[1][0])
-  setting = "postprocess.per_label.Music.threshold=1"
+  setting = "postprocess.per_label.Speech.threshold=1"
   got = events_of(run(radio, "--json", "--set", setting)[1][0])
-  assert got == [e for e in plain if e["label"] != "Music"] != plain
+  assert got == [e for e in plain if e["label"] != "Speech"] != plain
 
 
 def test_settings_add_up_and_meet_the_threshold(run, radio):

@@ -92,7 +92,8 @@ def test_silence_and_full_scale_stay_finite(files):
   for level in (0.0, 1.0):
     waveform = np.full((1, 5 * 5120 + 240), level, np.float32)
     got = network({"waveform": waveform})["events"]
-    np.testing.assert_allclose(got, keras_events(waveform), rtol=0, atol=1e-4)
+    # A constant leaves most bands to rounding, which the logarithm enlarges.
+    np.testing.assert_allclose(got, keras_events(waveform), rtol=0, atol=1e-3)
 
 
 # ---- the file ---------------------------------------------------------------
