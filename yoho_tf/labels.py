@@ -200,11 +200,13 @@ def colour(name: str) -> str:
   return "#" + "".join(f"{round(255 * value):02x}" for value in rgb)
 
 
-def csv_text(rows: Sequence[Sequence]) -> str:
+def csv_text(rows: Sequence[Sequence], delimiter: str = ",") -> str:
   """CSV of rows, quoted where needed; None is an empty field."""
   for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC):
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n", quoting=quoting).writerows(rows)
+    csv.writer(
+      text, delimiter=delimiter, lineterminator="\n", quoting=quoting
+    ).writerows(rows)
     # Python before 3.13 leaves a lone carriage return unquoted, and it would
     # read back as a line end: then quote every text.
     if "\r" not in text.getvalue():

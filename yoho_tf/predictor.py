@@ -128,6 +128,78 @@ class Model:
     return all(shape[0] == -1 for shape in shapes.values())
 
 
+def window_plan(blocks, params):
+  """Yields the windows of a recording: (cells to keep, samples, length).
+
+  `stride`: stitched on the global lattice. `window`: overlapping, as the
+  paper's; all cells are kept, `decode` sorts them out. The length, in samples
+  of the recording, is known with the last window.
+  """
+  plan = params.inference
+  if params.lattice == "stride":
+    for window, samples in iter_windows(
+      blocks,
+      cell_samples=params.cell_samples,
+      extra_samples=params.extra_samples,
+      window_cells=plan.window_cells,
+      discard_left_cells=plan.discard_left_cells,
+      discard_right_cells=plan.discard_right_cells,
+    ):
+      first = window.start_cell
+      keep = slice(window.keep_start - first, window.keep_end - first)
+      yield keep, samples, window.total_samples
+    return
+  waveform = np.concatenate(list(blocks))
+  size = params.window_samples
+  hop = round(plan.window_hop_seconds * params.frontend.sample_rate_hz)
+  for i in range(yoho.num_windows(len(waveform), params)):
+    part = waveform[i * hop : i * hop + size]
+    part = np.pad(part, (0, size - len(part)))
+    yield slice(None), part, len(waveform)
+
+
+def join_windows(parts, params):
+  """Kept cells of each window -> outputs of the recording, for `decode`."""
+  join = np.concatenate if params.lattice == "stride" else np.stack
+  return join(parts)
+
+
+def run_windows(run, waveforms, params, *, batch_size):
+  """Outputs of whole recordings; windows of one length go together.
+
+  Args:
+    run: `[batch, samples] -> [batch, cells, ...]`.
+    waveforms: `[samples]` each.
+    batch_size: windows that go together, a function of their length.
+
+  Returns:
+    `join_windows` of each recording, a list.
+  """
+  found, pending = [], {}  # samples of a window -> windows awaiting company
+
+  def run_batch(rows):
+    outputs = np.asarray(run(np.stack([row[-1] for row in rows])))
+    for (parts, index, keep, _), output in zip(rows, outputs, strict=True):
+      parts[index] = output[keep]
+    rows.clear()
+
+  for waveform in waveforms:
+    parts = {}
+    found.append(parts)
+    for index, (keep, samples, _) in enumerate(window_plan([waveform], params)):
+      rows = pending.setdefault(len(samples), [])
+      rows.append((parts, index, keep, samples))
+      if len(rows) == batch_size(len(samples)):
+        run_batch(rows)
+  for rows in pending.values():
+    if rows:
+      run_batch(rows)
+  return [
+    join_windows([parts[i] for i in range(len(parts))], params)
+    for parts in found
+  ]
+
+
 @dataclass(frozen=True)
 class YohoModel(Model):
   """Sound events by YOHO."""
@@ -151,76 +223,41 @@ class YohoModel(Model):
     rate = self.params.frontend.sample_rate_hz
     blocks, name = _blocks(source, sample_rate_hz, rate, resampler)
     parts = []
-    for keep, samples, length in self._plan(blocks):
+    for keep, samples, length in window_plan(blocks, self.params):
       parts.append(self._run(samples[None])[0, keep])
       num_samples = length  # known with the last window
-    return self._decode(parts, num_samples, name)
+    return self._decode(join_windows(parts, self.params), num_samples, name)
 
   def _predict_clips(self, clips):
     """Results of several recordings; windows of one length go together."""
-    parts = [{} for _ in clips]
-    num_samples = [len(waveform) for waveform, _ in clips]
-    windows = {}  # length -> [(clip, index, slice, samples)]
-    for clip, (waveform, _) in enumerate(clips):
-      for index, (keep, samples, _) in enumerate(self._plan([waveform])):
-        row = (clip, index, keep, samples)
-        windows.setdefault(len(samples), []).append(row)
-    rate = self.params.frontend.sample_rate_hz
-    for length, rows in windows.items():
-      step = max(1, int(_WINDOW_SECONDS_AT_ONCE * rate / length))
-      step = step if self._takes_batches() else 1
-      for first in range(0, len(rows), step):
-        some = rows[first : first + step]
-        outputs = self._run(np.stack([row[-1] for row in some]))
-        for (clip, index, keep, _), output in zip(some, outputs, strict=True):
-          parts[clip][index] = output[keep]
-    for part, size, (_, name) in zip(parts, num_samples, clips, strict=True):
-      yield self._decode([part[i] for i in range(len(part))], size, name)
+    samples = 0  # of one call
+    if self._takes_batches():
+      rate = self.params.frontend.sample_rate_hz
+      samples = _WINDOW_SECONDS_AT_ONCE * rate
+
+    def batch_size(length):
+      return max(1, int(samples / length))
+
+    waveforms = [waveform for waveform, _ in clips]
+    found = run_windows(
+      self._run, waveforms, self.params, batch_size=batch_size
+    )
+    for output, (waveform, name) in zip(found, clips, strict=True):
+      yield self._decode(output, len(waveform), name)
 
   def _run(self, windows):
     """`[batch, samples]` -> `[batch, cells, ...]`."""
     return self.network({"waveform": windows})[self.params.output]
 
-  def _decode(self, parts, num_samples, name):
-    """Kept cells of each window -> `Detections`."""
+  def _decode(self, output, num_samples, name):
     params = self.params
-    join = np.concatenate if params.lattice == "stride" else np.stack
     return yoho.decode(
-      {params.output: join(parts)},
+      {params.output: output},
       params,
       duration_seconds=num_samples / params.frontend.sample_rate_hz,
       filename=name,
       model=self.name,
     )
-
-  def _plan(self, blocks):
-    """Yields the windows of a recording: (cells to keep, samples, length).
-
-    `stride`: stitched on the global lattice. `window`: overlapping, as the
-    paper's; all cells are kept, `decode` sorts them out. The length, in
-    samples of the recording, is known with the last window.
-    """
-    params, plan = self.params, self.params.inference
-    if params.lattice == "stride":
-      for window, samples in iter_windows(
-        blocks,
-        cell_samples=params.cell_samples,
-        extra_samples=params.extra_samples,
-        window_cells=plan.window_cells,
-        discard_left_cells=plan.discard_left_cells,
-        discard_right_cells=plan.discard_right_cells,
-      ):
-        first = window.start_cell
-        keep = slice(window.keep_start - first, window.keep_end - first)
-        yield keep, samples, window.total_samples
-      return
-    waveform = np.concatenate(list(blocks))
-    size = params.window_samples
-    hop = round(plan.window_hop_seconds * params.frontend.sample_rate_hz)
-    for i in range(yoho.num_windows(len(waveform), params)):
-      part = waveform[i * hop : i * hop + size]
-      part = np.pad(part, (0, size - len(part)))
-      yield slice(None), part, len(waveform)
 
 
 @dataclass(frozen=True)

@@ -50,12 +50,16 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 
+def help_lines(table):
+  """A line per row of a table `{name: (module, text)}`."""
+  width = max(map(len, table))
+  return [f"  {name:{width}}  {text}" for name, (_, text) in table.items()]
+
+
 def usage():
   """The help text of `yoho`."""
-  width = max(map(len, COMMANDS))
-  lines = [f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
   return "\n".join(
-    ["usage: yoho COMMAND ...", "", "commands:", *lines, ""]
+    ["usage: yoho COMMAND ...", "", "commands:", *help_lines(COMMANDS), ""]
     + ["`yoho COMMAND --help` tells more; `yoho --version` the version."]
   )
 

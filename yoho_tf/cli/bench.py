@@ -3,6 +3,7 @@
 import importlib
 import sys
 
+from yoho_tf.cli import help_lines
 from yoho_tf.labels import did_you_mean
 
 # name -> (module, one line of help), in the order of the help text.
@@ -14,11 +15,8 @@ BENCHMARKS = {
 
 def usage(prog):
   """The help text of `yoho bench`."""
-  width = max(map(len, BENCHMARKS))
-  lines = [
-    f"  {name:{width}}  {text}" for name, (_, text) in BENCHMARKS.items()
-  ]
-  return "\n".join([f"usage: {prog} WHAT ...", "", "benchmarks:", *lines])
+  lines = [f"usage: {prog} WHAT ...", "", "benchmarks:"]
+  return "\n".join(lines + help_lines(BENCHMARKS))
 
 
 def main(argv=None, prog="yoho bench") -> int:

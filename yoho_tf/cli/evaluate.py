@@ -4,6 +4,7 @@ import importlib
 import sys
 from pathlib import Path
 
+from yoho_tf.cli import help_lines
 from yoho_tf.labels import did_you_mean
 
 # Task -> (module, one line of help), in the order of the help text. A module
@@ -26,12 +27,9 @@ TASKS = {
 
 def usage(prog):
   """The help text of `yoho evaluate`."""
-  width = max(map(len, TASKS))
-  lines = [f"  {name:{width}}  {text}" for name, (_, text) in TASKS.items()]
-  return "\n".join(
-    [f"usage: {prog} [TASK] ...", "", "tasks (default: events):", *lines, ""]
-    + [f"`{prog} TASK --help` tells more."]
-  )
+  lines = [f"usage: {prog} [TASK] ...", "", "tasks (default: events):"]
+  lines += [*help_lines(TASKS), "", f"`{prog} TASK --help` tells more."]
+  return "\n".join(lines)
 
 
 def main(argv=None, prog="yoho evaluate") -> int:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from yoho_tf.files import replace_text
-from yoho_tf.formats.text import table_text
+from yoho_tf.labels import csv_text
 from yoho_tf.metrics import METRICS, save_json
 from yoho_tf.params import MetricParams
 
@@ -235,7 +235,7 @@ def write(path, body, rows):
     )
   else:
     delimiter = "\t" if ending == ".tsv" else ","
-    text = table_text([header, *table], delimiter)
+    text = csv_text([header, *table], delimiter)
   replace_text(path, text)
 
 

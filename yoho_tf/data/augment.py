@@ -228,23 +228,6 @@ def draw_mix(window, other, row, settings: Augmentation) -> Window:
   return mix(window, other, low + pick["mix_snr"] * (high - low))
 
 
-def mixup(one, two, ratio: float):
-  """Convex mixture of two `(waveform, tag targets [classes])`.
-
-  Raises:
-    ValueError: targets of another rank: half a start is no start.
-  """
-  for _, targets in (one, two):
-    if np.ndim(targets) != 1:
-      raise ValueError(
-        "targets must be [classes], tags of the whole clip; for events use "
-        f"`mix`; got shape {np.shape(targets)}"
-      )
-  return tuple(
-    np.float32(ratio) * a + np.float32(1 - ratio) * b for a, b in zip(one, two)
-  )
-
-
 def weights(window: Window, params) -> np.ndarray:
   """float32 [cells, classes]: 0 where nobody looked, else 1.
 

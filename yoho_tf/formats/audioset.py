@@ -14,8 +14,8 @@ from yoho_tf.formats.text import (
   read_table,
   shortest,
   spell,
-  table_text,
 )
+from yoho_tf.labels import csv_text
 
 STRONG = ("segment_id", "start_time_seconds", "end_time_seconds", "label")
 CLIP_SECONDS = 10.0
@@ -79,7 +79,7 @@ class AudiosetStrong(Format):
       spell("label", label, cls.name, "")
     columns = (events.filename, events.start, events.end, events.label)
     rows = zip(*(column.tolist() for column in columns))
-    return table_text([STRONG, *rows])
+    return csv_text([STRONG, *rows], "\t")
 
 
 class AudiosetPosneg(Format):
@@ -227,4 +227,4 @@ class Esc50(Format):
     columns["filename"] = [tag.filename for tag in annotations.tags]
     columns["category"] = [tag.label for tag in annotations.tags]
     rows = zip(*(columns[name] for name in cls.header))
-    return table_text([cls.header, *rows], ",")
+    return csv_text([cls.header, *rows], ",")

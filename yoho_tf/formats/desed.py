@@ -15,8 +15,8 @@ from yoho_tf.formats.text import (
   read_table,
   shortest,
   spell,
-  table_text,
 )
+from yoho_tf.labels import csv_text
 
 STRONG = ("filename", "onset", "offset", "event_label")
 
@@ -91,7 +91,7 @@ class DesedStrong(Format):
     if "" in annotations.known_empty:
       raise ValueError(f"known_empty must have names in {cls.name}, got ''")
     empty = [[name, *blank] for name in annotations.known_empty]
-    return table_text([header, *zip(*columns), *empty])
+    return csv_text([header, *zip(*columns), *empty], "\t")
 
 
 class DesedWeak(Format):
@@ -135,7 +135,7 @@ class DesedWeak(Format):
       spell("label", tag.label, cls.name, ",")
       labels.setdefault(tag.filename, []).append(tag.label)
     rows = [(name, ",".join(of_file)) for name, of_file in labels.items()]
-    return table_text([("filename", "event_labels"), *rows])
+    return csv_text([("filename", "event_labels"), *rows], "\t")
 
 
 class DesedDurations(Format):
@@ -172,7 +172,7 @@ class DesedDurations(Format):
   @classmethod
   def text(cls, annotations):
     rows = annotations.durations.items()
-    return table_text([("filename", "duration"), *rows])
+    return csv_text([("filename", "duration"), *rows], "\t")
 
 
 class OperatingPoints(Format):
@@ -293,7 +293,9 @@ class ScoreTsv(Format):
       bounds = np.asarray(frames.boundaries_of(clip), np.float64).tolist()
       rows = zip(bounds[:-1], bounds[1:], np.asarray(scores).tolist())
       rows = [(start, end, *values) for start, end, values in rows]
-      texts[f"{clip}.tsv"] = table_text([("onset", "offset", *labels), *rows])
+      texts[f"{clip}.tsv"] = csv_text(
+        [("onset", "offset", *labels), *rows], "\t"
+      )
     return texts
 
 

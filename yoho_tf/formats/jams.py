@@ -30,14 +30,10 @@ class Jams(Format):
 
   @classmethod
   def read(cls, source):
+    data = source.json()
     try:
-      data = json.loads(source.text)
       annotations = data["annotations"]
       seconds = data.get("file_metadata", {}).get("duration")
-    except json.JSONDecodeError as error:
-      raise source.error(
-        error.lineno, f"must be JSON, got {error.msg}"
-      ) from None
     except (KeyError, TypeError, AttributeError):
       raise source.error(
         1, 'must be an object with "annotations" and "file_metadata"'

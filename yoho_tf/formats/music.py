@@ -16,8 +16,8 @@ from yoho_tf.formats.text import (
   numbered_lines,
   read_table,
   spell,
-  table_text,
 )
+from yoho_tf.labels import csv_text
 
 
 class Muspeak(Format):
@@ -54,7 +54,7 @@ class Muspeak(Format):
     for event in annotations.events:
       label = spell("label", event.label, cls.name)
       rows.append((event.start, event.end - event.start, label))
-    return table_text(rows, ",")
+    return csv_text(rows, ",")
 
 
 class Ofai(Format):

@@ -22,8 +22,8 @@ from yoho_tf.formats.text import (
   header_of,
   make_events,
   read_table,
-  table_text,
 )
+from yoho_tf.labels import csv_text
 from yoho_tf.results import Tags
 
 NUMBERS = tuple(name for name in COLUMNS if name not in TEXT_COLUMNS)
@@ -99,7 +99,7 @@ class Csv(Format):
       header = ("start", "end", *result.labels)
       patches = result.to_dict()["patches"]
       rows = [(p["start"], p["end"], *p["scores"]) for p in patches]
-      return table_text([header, *rows], cls.delimiter)
+      return csv_text([header, *rows], cls.delimiter)
     notes = annotations_of(result)
     events = notes.events
     header = [*used_columns(events)]
@@ -121,7 +121,7 @@ class Csv(Format):
       if names and not len(events) and other["row_kind"] == "tag":
         row, num_tags = (*row, *extras[num_tags]), num_tags + 1
       rows.append((*row, *(None for _ in names[len(row) - len(header) :])))
-    return table_text([header + names, *rows], cls.delimiter)
+    return csv_text([header + names, *rows], cls.delimiter)
 
 
 class Tsv(Csv):

@@ -39,12 +39,7 @@ class Json(Format):
 
   @classmethod
   def read(cls, source):
-    try:
-      data = json.loads(source.text)
-    except json.JSONDecodeError as error:
-      raise source.error(
-        error.lineno, f"must be JSON, got {error.msg}"
-      ) from None
+    data = source.json()
     if not isinstance(data, dict) or not isinstance(data.get("events"), list):
       raise source.error(1, 'must be an object with a list "events"')
     for key, wanted in TOP_LEVEL.items():

@@ -5,6 +5,7 @@ Every error is a ValueError `file:line: column rule, got 'text'`.
 
 import csv
 import io
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +52,13 @@ class Source:
   def recording(self) -> str:
     """The recording, in formats with one file per recording."""
     return self.audio_of(self.stem)[0]
+
+  def json(self):
+    """The text as JSON."""
+    try:
+      return json.loads(self.text)
+    except json.JSONDecodeError as error:
+      raise self.error(error.lineno, f"must be JSON, got {error.msg}") from None
 
   def error(self, line: int, message: str) -> ValueError:
     """The error to raise for a line (from 1)."""
@@ -254,19 +262,6 @@ def make_events(
     line = lines[int(found[1])] if found else 1
     text = str(error).removeprefix(found[0] if found else "")
     raise source.error(line, text) from None
-
-
-def table_text(rows, delimiter: str = "\t") -> str:
-  """Rows as text, quoted as CSV where needed; None is an empty field."""
-  for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC):
-    text = io.StringIO()
-    csv.writer(
-      text, delimiter=delimiter, lineterminator="\n", quoting=quoting
-    ).writerows(rows)
-    # Python before 3.13 leaves a lone carriage return unquoted.
-    if "\r" not in text.getvalue():
-      break
-  return text.getvalue()
 
 
 def blank_nan(column) -> list:

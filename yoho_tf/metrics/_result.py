@@ -188,6 +188,43 @@ def mean_over_classes(values, present, absent_classes):
   return divide(np.where(valid, values, 0.0).sum(axis=-1), valid.sum(axis=-1))
 
 
+def score_columns(tp, fp, fn, *, empty_system):
+  """Precision, recall and F1 of counts of any shape, by name."""
+  scores = precision_recall_f1(tp, tp + fp, tp + fn, empty_system=empty_system)
+  return dict(zip(("precision", "recall", "f1"), scores))
+
+
+def of_counts(name, problem, params, counts, values, total_seconds=None):
+  """The `MetricResult` of counts per file and class.
+
+  Args:
+    problem: `_inputs.prepare`'s.
+    counts: `tp fn` int64 `[files, classes]`, and others by file.
+    values: `(sums, params)` -> the three dicts that `assemble` takes.
+    total_seconds: evaluated length; default the durations', NaN without them.
+  """
+  sums = {key: column.sum(axis=0) for key, column in counts.items()}
+  if total_seconds is None:
+    seconds = problem.durations
+    total_seconds = np.nan if seconds is None else seconds.sum()
+  return MetricResult(
+    name=name,
+    params=params,
+    labels=problem.labels,
+    counts=counts,
+    num_files=len(problem.files),
+    total_seconds=float(total_seconds),
+    notes=problem.notes,
+    files=problem.files,
+    **assemble(
+      values(sums, params),
+      problem.labels,
+      sums["tp"] + sums["fn"] > 0,
+      params.absent_classes,
+    ),
+  )
+
+
 def assemble(values, labels, present, absent_classes):
   """Splits value arrays into overall, macro, class-wise and skipped.
 

@@ -16,11 +16,10 @@ from yoho_tf.metrics._matching import (
   pairs_within,
 )
 from yoho_tf.metrics._result import (
-  MetricResult,
-  assemble,
   divide,
   mean_over_classes,
-  precision_recall_f1,
+  of_counts,
+  score_columns,
 )
 from yoho_tf.params import EventParams
 
@@ -63,24 +62,7 @@ def event_metrics(
   )
   need_reference(problem, "event F1")
   counts = count_events(problem, params)
-  sums = {name: column.sum(axis=0) for name, column in counts.items()}
-  seconds = problem.durations
-  return MetricResult(
-    name="event",
-    params=params,
-    labels=problem.labels,
-    counts=counts,
-    num_files=len(problem.files),
-    total_seconds=float("nan") if seconds is None else float(seconds.sum()),
-    notes=problem.notes,
-    files=problem.files,
-    **assemble(
-      event_values(sums, params),
-      problem.labels,
-      sums["tp"] + sums["fn"] > 0,
-      params.absent_classes,
-    ),
-  )
+  return of_counts("event", problem, params, counts, event_values)
 
 
 def count_events(problem, params):
@@ -160,7 +142,8 @@ def event_values(sums, params):
     `[..., classes]`.
   """
   tp, fp, fn = sums["tp"], sums["fp"], sums["fn"]
-  class_wise = _scores(tp, fp, fn, params)
+  handling = {"empty_system": params.empty_system}
+  class_wise = score_columns(tp, fp, fn, **handling)
   class_wise["er"] = divide(fn + fp, tp + fn)
   macro = {
     f"{name}_macro": mean_over_classes(
@@ -169,7 +152,7 @@ def event_values(sums, params):
     for name, value in class_wise.items()
   }
   micro = [count.sum(axis=-1) for count in (tp, fp, fn)]
-  overall = _scores(*micro, params)
+  overall = score_columns(*micro, **handling)
   num_reference, swapped = micro[0] + micro[2], sums["substitutions"]
   overall["substitution_rate"] = divide(swapped, num_reference)
   overall["deletion_rate"] = divide(micro[2] - swapped, num_reference)
@@ -183,15 +166,3 @@ def event_values(sums, params):
   overall.update(tp=micro[0], fp=micro[1], fn=micro[2], substitutions=swapped)
   class_wise.update(tp=tp, fp=fp, fn=fn)
   return overall, macro, class_wise
-
-
-def _scores(tp, fp, fn, params):
-  names = ("precision", "recall", "f1")
-  return dict(
-    zip(
-      names,
-      precision_recall_f1(
-        tp, tp + fp, tp + fn, empty_system=params.empty_system
-      ),
-    )
-  )

@@ -13,10 +13,9 @@ from yoho_tf.metrics._candidates import point_overlaps, sorted_references
 from yoho_tf.metrics._inputs import need_reference, prepare
 from yoho_tf.metrics._intersection import CT, FP, TP, Changes, changes
 from yoho_tf.metrics._result import (
-  MetricResult,
-  assemble,
   mean_over_classes,
-  precision_recall_f1,
+  of_counts,
+  score_columns,
 )
 from yoho_tf.params import IntersectionParams
 
@@ -53,24 +52,7 @@ def intersection_metrics(
   # One point: what it takes back below its step does not belong to it.
   found = Changes(*(column[found.score == 0] for column in found))
   counts = _file_counts(found, references, problem)
-  sums = {name: column.sum(axis=0) for name, column in counts.items()}
-  seconds = problem.durations
-  return MetricResult(
-    name="intersection",
-    params=params,
-    labels=problem.labels,
-    counts=counts,
-    num_files=len(problem.files),
-    total_seconds=float("nan") if seconds is None else float(seconds.sum()),
-    notes=problem.notes,
-    files=problem.files,
-    **assemble(
-      intersection_values(sums, params),
-      problem.labels,
-      sums["tp"] + sums["fn"] > 0,
-      params.absent_classes,
-    ),
-  )
+  return of_counts("intersection", problem, params, counts, intersection_values)
 
 
 def _file_counts(found, references, problem):
@@ -105,11 +87,8 @@ def _file_counts(found, references, problem):
 def intersection_values(sums, params):
   """Values of summed counts; see `event_values`."""
   tp, fp, fn = sums["tp"], sums["fp"], sums["fn"]
-  names = ("precision", "recall", "f1")
   handling = {"empty_system": params.empty_system}
-  class_wise = dict(
-    zip(names, precision_recall_f1(tp, tp + fp, tp + fn, **handling))
-  )
+  class_wise = score_columns(tp, fp, fn, **handling)
   macro = {
     f"{name}_macro": mean_over_classes(
       value, tp + fn > 0, params.absent_classes
@@ -117,10 +96,10 @@ def intersection_values(sums, params):
     for name, value in class_wise.items()
   }
   micro = [count.sum(axis=-1) for count in (tp, fp, fn)]
-  rates = precision_recall_f1(
-    micro[0], micro[0] + micro[1], micro[0] + micro[2], **handling
-  )
-  overall = {f"{name}_micro": value for name, value in zip(names, rates)}
+  overall = {
+    f"{name}_micro": value
+    for name, value in score_columns(*micro, **handling).items()
+  }
   overall.update(zip(("tp", "fp", "fn"), micro))
   overall["ct"] = sums["ct"].sum(axis=(-1, -2))
   class_wise.update(tp=tp, fp=fp, fn=fn, ct=sums["ct"].sum(axis=-1))

@@ -12,10 +12,9 @@ import numpy as np
 
 from yoho_tf.metrics._inputs import prepare
 from yoho_tf.metrics._result import (
-  MetricResult,
-  assemble,
   divide,
   mean_over_classes,
+  of_counts,
   precision_recall_f1,
 )
 from yoho_tf.params import SegmentParams
@@ -46,23 +45,8 @@ def segment_metrics(
   )
   lengths = evaluated_lengths(problem, params)  # [files]
   counts = count_segments(problem, lengths, params)
-  sums = {name: column.sum(axis=0) for name, column in counts.items()}
-  present = sums["tp"] + sums["fn"] > 0  # [classes]
-  return MetricResult(
-    name="segment",
-    params=params,
-    labels=problem.labels,
-    counts=counts,
-    num_files=len(problem.files),
-    total_seconds=float(lengths.sum()),
-    notes=problem.notes,
-    files=problem.files,
-    **assemble(
-      segment_values(sums, params),
-      problem.labels,
-      present,
-      params.absent_classes,
-    ),
+  return of_counts(
+    "segment", problem, params, counts, segment_values, lengths.sum()
   )
 
 

@@ -10,6 +10,7 @@ from yoho_tf.params.distributions import (
   Normal,
   Uniform,
 )
+from yoho_tf.params.presets import PRESETS
 from yoho_tf.params.rules import choice, require
 
 
@@ -153,18 +154,7 @@ SCENE_PRESETS = {
   # The recipe published with Urban-SED, and its ten classes.
   "urban": replace(
     _URBAN,
-    labels=(
-      "air_conditioner",
-      "car_horn",
-      "children_playing",
-      "dog_bark",
-      "drilling",
-      "engine_idling",
-      "gun_shot",
-      "jackhammer",
-      "siren",
-      "street_music",
-    ),
+    labels=PRESETS["yoho_urban_sed"].labels,
   ),
   "home": replace(
     _URBAN,

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from yoho_tf import audio, windows
+from yoho_tf import audio
 from yoho_tf.data import sources, synth
 from yoho_tf.events import EventTable
 from yoho_tf.metrics import event_metrics, segment_metrics
 from yoho_tf.models import yoho
+from yoho_tf.predictor import run_windows
 
 
 @dataclass(frozen=True)
@@ -134,51 +135,10 @@ def predict_cells(predict, waveforms, params, *, batch_size=16):
     `{filename: events}`, `[cells, classes, 3 * slots]` on the lattice `stride`
     and `[windows, cells, classes, 3 * slots]` on `window`.
   """
-  found = {name: {} for name in waveforms}
-  pending = {}  # samples of a window -> windows that wait for company
-
-  def run(waiting):
-    outputs = np.asarray(predict(np.stack([row[-1] for row in waiting])))
-    for (name, index, keep, _), cells in zip(waiting, outputs, strict=True):
-      found[name][index] = cells[keep]
-    waiting.clear()
-
-  for name, waveform in waveforms.items():
-    for index, (keep, samples) in enumerate(_windows(waveform, params)):
-      waiting = pending.setdefault(len(samples), [])
-      waiting.append((name, index, keep, samples))
-      if len(waiting) == batch_size:
-        run(waiting)
-  for waiting in pending.values():
-    if waiting:
-      run(waiting)
-  join = np.concatenate if params.lattice == "stride" else np.stack
-  return {
-    name: join([parts[i] for i in range(len(parts))])
-    for name, parts in found.items()
-  }
-
-
-def _windows(waveform, params):
-  """Yields (slice of the cells to keep, samples) of one file."""
-  plan = params.inference
-  if params.lattice == "stride":
-    for window, samples in windows.iter_windows(
-      [waveform],
-      cell_samples=params.cell_samples,
-      extra_samples=params.extra_samples,
-      window_cells=plan.window_cells,
-      discard_left_cells=plan.discard_left_cells,
-      discard_right_cells=plan.discard_right_cells,
-    ):
-      first = window.start_cell
-      yield slice(window.keep_start - first, window.keep_end - first), samples
-    return
-  size = params.window_samples
-  hop = round(plan.window_hop_seconds * params.frontend.sample_rate_hz)
-  for i in range(yoho.num_windows(len(waveform), params)):
-    part = waveform[i * hop : i * hop + size]
-    yield slice(None), np.pad(part, (0, size - len(part)))
+  found = run_windows(
+    predict, waveforms.values(), params, batch_size=lambda length: batch_size
+  )
+  return dict(zip(waveforms, found, strict=True))
 
 
 def unthresholded(params):

@@ -13,9 +13,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from yoho_tf.metrics import best_thresholds, event_metrics, segment_metrics
+from yoho_tf.metrics import best_thresholds
 from yoho_tf.training import calibrate
-from yoho_tf.training.evaluation import decode_all, unthresholded
+from yoho_tf.training.evaluation import decode_all, scores, unthresholded
 
 GRID = {
   "low": (0.1, 0.2, 0.3, 0.4, 0.5),
@@ -76,9 +76,8 @@ def _balanced(reference, found, durations, threshold) -> float:
   best = (-1.0, threshold)
   for candidate in (threshold, *candidates):
     kept = found[found.score >= candidate]
-    event = event_metrics(reference, kept, files=list(durations))
-    segment = segment_metrics(reference, kept, durations=durations)
-    f1 = np.nan_to_num(event["f1_micro"]) + np.nan_to_num(segment["f1_micro"])
+    values = scores(reference, kept, durations, sorted(set(reference.label)))
+    f1 = np.nan_to_num([values["event_f1"], values["segment_f1"]]).sum()
     best = max(best, (float(f1), float(candidate)))
   return best[1]
 

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 from yoho_tf import readers
 from yoho_tf.data.datasets import base, fixtures, report
 from yoho_tf.events import EventTable
+from yoho_tf.params import PRESETS
 
 INFO = base.Info(
   name="tut2017",
@@ -12,14 +13,7 @@ INFO = base.Info(
   published="Zenodo 814831 and 1040179",
   licence="non-commercial",
   citation="Mesaros, Heittola, Virtanen, DCASE 2017",
-  labels=(
-    "brakes squeaking",
-    "car",
-    "children",
-    "large vehicle",
-    "people speaking",
-    "people walking",
-  ),
+  labels=PRESETS["yoho_tut2017"].labels,
   sample_rate_hz=44_100,
   folds=4,
 )

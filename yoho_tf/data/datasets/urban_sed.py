@@ -5,6 +5,7 @@ from pathlib import Path
 from yoho_tf import readers
 from yoho_tf.data.datasets import base, fixtures, report
 from yoho_tf.events import EventTable
+from yoho_tf.params import PRESETS
 
 INFO = base.Info(
   name="urban_sed",
@@ -12,18 +13,7 @@ INFO = base.Info(
   published='Zenodo "URBAN-SED", urbansed.weebly.com',
   licence="CC BY 4.0",
   citation="Salamon et al., Scaper, WASPAA 2017",
-  labels=(
-    "air_conditioner",
-    "car_horn",
-    "children_playing",
-    "dog_bark",
-    "drilling",
-    "engine_idling",
-    "gun_shot",
-    "jackhammer",
-    "siren",
-    "street_music",
-  ),
+  labels=PRESETS["yoho_urban_sed"].labels,
   sample_rate_hz=44_100,
 )
 SPLITS = {"train": "train", "validate": "val", "test": "test"}

@@ -170,17 +170,17 @@ def _make_all(run, jobs, workers, log):
     if (run.out / name).is_file():
       lines |= read_lines(run.out / name)
   _check_lines(run, jobs, lines)
-  todo = [job for job in jobs if not _is_done(run, lines.get(job["id"]))]
-  if len(todo) < len(jobs):
-    log(f"{len(jobs) - len(todo)} of {len(jobs)} scenes are there already")
+  missing = [job for job in jobs if not _is_done(run, lines.get(job["id"]))]
+  if len(missing) < len(jobs):
+    log(f"{len(jobs) - len(missing)} of {len(jobs)} scenes are there already")
   replace_text(run.out / _JOURNAL, "".join(map(_text, lines.values())))
   with open(run.out / _JOURNAL, "a", encoding="utf-8", newline="") as journal:
-    for count, line in enumerate(_made(run, todo, workers), 1):
+    for count, line in enumerate(_made(run, missing, workers), 1):
       lines[line["id"]] = line
       journal.write(_text(line))
       journal.flush()
       if count % 500 == 0:
-        log(f"{count} of {len(todo)} scenes")
+        log(f"{count} of {len(missing)} scenes")
   lines = dict(sorted(lines.items()))
   result = _write_tables(run, lines)
   replace_text(run.out / _LINES, "".join(map(_text, lines.values())))
