@@ -21,7 +21,7 @@ HEIGHT = {
   name: height
   for height, names in enumerate(
     [
-      "params labels files",
+      "params labels files published",
       "audio windows events annotations results formats writers readers "
       "viz metrics",
       "layers losses matching",
@@ -130,6 +130,8 @@ def test_a_script_imports_the_package_and_little_else(path):
     ("yoho_tf.cli.data", [*HEAVY, "numpy", "pandas", "matplotlib"]),
     ("yoho_tf.data.prepare", [*HEAVY, "pandas", "matplotlib"]),
     ("yoho_tf.data.augment", [*HEAVY, "pandas", "matplotlib"]),
+    ("yoho_tf.data.folder", [*HEAVY, "pandas", "matplotlib"]),
+    ("yoho_tf.cli.train", [*HEAVY, "pandas", "matplotlib"]),
   ],
 )
 def test_importing_leaves_the_heavy_packages_alone(module, absent):

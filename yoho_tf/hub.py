@@ -11,44 +11,20 @@ import json
 import os
 import pathlib
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from yoho_tf import files, weights_h5, weights_yoho_h5
+from yoho_tf import weights_h5, weights_yoho_h5
 from yoho_tf.labels import ClassMap, did_you_mean
 from yoho_tf.params import PRESETS, YohoParams, from_json, override
+from yoho_tf.published import (  # noqa: F401 (a part of this module's API)
+  PUBLISHED,
+  Published,
+  cache_folder,
+  fetch,
+)
 
 WEIGHTS = pathlib.Path(__file__).resolve().parent / "weights"
 
-
-@dataclass(frozen=True)
-class Published:
-  """A file that others publish: where, how long, which digest."""
-
-  url: str
-  num_bytes: int
-  sha256: str
-
-
-# yamnet.md section 5.
-PUBLISHED = {
-  "yamnet.h5": Published(
-    "https://storage.googleapis.com/audioset/yamnet.h5",
-    15_296_092,
-    "13c3308955bbfaef262f175ac9c40e47b134573a93984f009220dd7cc12a1744",
-  ),
-  "yamnet_lite.tflite": Published(
-    "https://storage.googleapis.com/tfhub-lite-models/google/lite-model/"
-    "yamnet/classification/tflite/1.tflite",
-    4_126_810,
-    "10c95ea3eb9a7bb4cb8bddf6feb023250381008177ac162ce169694d05c317de",
-  ),
-  "yamnet_class_map.csv": Published(
-    "https://raw.githubusercontent.com/tensorflow/models/master/research/"
-    "audioset/yamnet/yamnet_class_map.csv",
-    14_096,
-    "cdf24d193e196d9e95912a2667051ae203e92a2ba09449218ccb40ef787c6df2",
-  ),
-}
 
 # What may change without training again; `_load_keras` builds with the others.
 FREE_SETTINGS = (
@@ -90,7 +66,8 @@ def load(
 
   Args:
     name: one of `list_models()`, a preset (with `weights`), or the path of a
-      `.tflite` that this package wrote.
+      `.tflite` or `.keras` that this package wrote, or of the run folder of
+      `yoho train` (its `model.tflite`, else its `model.keras`).
     weights: a file instead of the bundled or published one: YAMNet's 110
       datasets (`.h5`), its Lite model; for a YOHO preset `.weights.h5`, or
       the 134 datasets of YOHO's authors (any other `.h5`).
@@ -108,8 +85,12 @@ def load(
     OSError: a published file cannot be fetched.
   """
   name = os.fspath(name)
+  if os.path.isdir(name):
+    name = _of_run(name)
   if name.endswith(".tflite"):
     model = _load_tflite(name, name, num_threads)
+  elif name.endswith(".keras"):
+    model = _load_keras_file(name)
   elif name in bundled() and weights is None:
     model = _load_tflite(WEIGHTS / f"{name}.tflite", name, num_threads)
   elif name == "yamnet_lite":
@@ -181,6 +162,25 @@ def _load_tflite(path, name, num_threads):
   )
 
 
+def _of_run(folder) -> str:
+  """The model in a run folder."""
+  for name in ("model.tflite", "model.keras"):
+    path = os.path.join(folder, name)
+    if os.path.isfile(path):
+      return path
+  raise ValueError(
+    "model must be a name, a file, or a folder with model.tflite or "
+    f"model.keras; got {folder!r}"
+  )
+
+
+def _load_keras_file(path):
+  if not os.path.isfile(path):
+    raise ValueError(f"model must be a file; got {path!r}")
+  network, params = _with_keras(path, "yoho_tf.deploy.keras_file").read(path)
+  return _yoho_of_keras(path, network, params)
+
+
 def _load_keras(name, weights, family, settings):
   preset = ALIASES.get(name, name)
   params = PRESETS[preset]
@@ -213,9 +213,6 @@ def _load_keras(name, weights, family, settings):
 
 
 def _load_yoho_keras(name, params, weights):
-  from yoho_tf import predictor
-  from yoho_tf.deploy import runtime
-
   if weights is None:
     raise ValueError(
       f"weights must be given for {name!r}: no trained ones are published; "
@@ -224,8 +221,6 @@ def _load_yoho_keras(name, params, weights):
   if not os.path.isfile(weights):
     raise ValueError(f"weights must be a file; got {os.fspath(weights)!r}")
   yoho = _with_keras(name, "yoho_tf.models.yoho")
-  from yoho_tf.layers.frontend import log_mel_layer
-
   network = yoho.build(replace(params, input="log_mel"))
   if os.fspath(weights).endswith(".weights.h5"):
     _load_own_weights(network, weights)
@@ -236,6 +231,15 @@ def _load_yoho_keras(name, params, weights):
       f"weights of the baseline {params.baseline} must be a .weights.h5; "
       f"got {os.fspath(weights)!r}"
     )
+  return _yoho_of_keras(name, network, params)
+
+
+def _yoho_of_keras(name, network, params):
+  """A model that predicts by a Keras network with `log_mel` input."""
+  from yoho_tf import predictor
+  from yoho_tf.deploy import runtime
+  from yoho_tf.layers.frontend import log_mel_layer
+
   # Windows come padded to whole cells already: the front end as it is.
   front = log_mel_layer(params.frontend)
   run = runtime.KerasNetwork(network)
@@ -254,6 +258,12 @@ def _load_own_weights(network, path):
       f"weights must fit the network that the preset and its settings "
       f"describe; got {os.fspath(path)!r} ({reason})"
     ) from None
+
+
+def initial_weights(name: str) -> str | None:
+  """The bundled `.weights.h5` of a preset, to train on from, or None."""
+  path = WEIGHTS / f"{name}.weights.h5"
+  return str(path) if path.is_file() else None
 
 
 def _with_keras(name, module):
@@ -281,57 +291,6 @@ def _relu6_weights():
   path = cache_folder() / "yamnet_relu6.h5"
   if not path.is_file():
     weights_h5.lite_to_h5(fetch("yamnet_lite.tflite"), path)
-  return path
-
-
-# ---- published files --------------------------------------------------------
-
-
-def cache_folder() -> pathlib.Path:
-  """`$YOHO_TF_CACHE`, else `yoho_tf` in the user's cache folder; made."""
-  folder = os.environ.get("YOHO_TF_CACHE")
-  if not folder:
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = pathlib.Path(base).expanduser() / "yoho_tf"
-  folder = pathlib.Path(folder)
-  folder.mkdir(parents=True, exist_ok=True)
-  return folder
-
-
-def fetch(name: str, *, published=None) -> pathlib.Path:
-  """The path of a published file, downloaded once.
-
-  Raises:
-    OSError: no connection; names the URL and what to give instead.
-    ValueError: a wrong size or digest; the file is kept as `<name>.rejected`.
-  """
-  import http.client
-  import urllib.request
-
-  entry = (published or PUBLISHED)[name]
-  path = cache_folder() / name
-  if path.is_file() and files.sha256(path) == entry.sha256:
-    return path
-  try:
-    with urllib.request.urlopen(entry.url, timeout=60) as reply:
-      data = reply.read(entry.num_bytes + 1)
-  except (OSError, http.client.HTTPException) as error:
-    reason = getattr(error, "reason", error)
-    raise OSError(
-      f"{name} must be fetched from {entry.url}, which failed ({reason}); "
-      "give a local file instead: --weights PATH"
-    ) from None
-  import hashlib
-
-  digest = hashlib.sha256(data).hexdigest()
-  if digest != entry.sha256 or len(data) != entry.num_bytes:
-    rejected = path.with_name(name + ".rejected")
-    files.replace_bytes(rejected, data)
-    raise ValueError(
-      f"{name} must have {entry.num_bytes} bytes and sha256 {entry.sha256}; "
-      f"got {len(data)} and {digest}; kept as {rejected}"
-    )
-  files.replace_bytes(path, data)
   return path
 
 

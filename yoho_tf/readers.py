@@ -47,7 +47,8 @@ def read(
       recording, which say no more than its stem. Without it they are looked
       for beside the annotations.
     **options: of the format: label (dcase_list), label_column (raven),
-      point_seconds (audacity, textgrid), fold (maestro_windows).
+      point_seconds (audacity, textgrid), fold (maestro_windows), columns
+      (csv, tsv: names of ours -> those of the table).
 
   Returns:
     Annotations, {threshold: Annotations} or FrameScores; see the module.
@@ -234,10 +235,12 @@ def _audio_index(root: str) -> dict[str, Path]:
   return {p.stem: p for p in found if p.suffix.lower() in AUDIO_EXTENSIONS}
 
 
-def read_file(file: File, *, format=None, audio_root=None) -> Annotations:
-  """Reads one file of `list_files`."""
+def read_file(
+  file: File, *, format=None, audio_root=None, **options
+) -> Annotations:
+  """Reads one file of `list_files`; arguments as `read`."""
   kind = None if format is None else FORMATS[format]
-  return _read_file(file, kind, audio_root, {})
+  return _read_file(file, kind, audio_root, options)
 
 
 def _read_file(file: File, kind, audio_root, options) -> Annotations:
@@ -246,7 +249,14 @@ def _read_file(file: File, kind, audio_root, options) -> Annotations:
     return kind.read(source, **options)
   kinds = sniff(source.text[:HEAD_SIZE], str(file))
   if options:
-    kinds = [k for k in kinds if set(options) <= set(k.options)] or kinds
+    # A table with other column names is known by its extension alone.
+    suffix = PurePosixPath(str(file)).suffix.lower()
+    named = [k for k in FORMATS.values() if suffix in k.extensions]
+    takers = [
+      [k for k in some if set(options) <= set(k.options)]
+      for some in (kinds, named)
+    ]
+    kinds = takers[0] or takers[1] or kinds
   if not kinds:
     first = next(filter(str.strip, lines_of(source.text)), "")
     raise source.error(

@@ -159,6 +159,74 @@ def test_operating_points_stay_a_folder(tmp_path):
   assert run(folder, out, "--to", "operating_points") == 1
 
 
+OTHER_NAMES = "filename=path,start=onset,end=offset,label=event"
+OTHER = (
+  "path,onset,offset,event,salience\n"
+  "deep/a.wav,0.1,1.1234567,dog,1\ndeep/b.wav,1.2,2.5,cat,2\nc.wav,,,,\n"
+)
+
+
+def test_a_table_with_other_names(tmp_path, capsys):
+  """There, back under our names, and into a format that holds less."""
+  folder = tmp_path / "in"
+  folder.mkdir()
+  (folder / "x.csv").write_text(OTHER)
+  (folder / "y.tsv").write_text(OTHER.replace(",", "\t").replace("/", "/y"))
+  out = tmp_path / "out.tsv"
+  wanted = ("--to", "desed_strong", "--columns", OTHER_NAMES)
+  assert run(folder, out, *wanted) == 0
+  assert "2 files, 4 events, 2 labels" in capsys.readouterr().out
+  found = read(out)
+  assert found.events.filename.tolist() == [
+    "deep/a.wav", "deep/b.wav", "deep/ya.wav", "deep/yb.wav"
+  ]  # fmt: skip
+  assert found.events.end.tolist() == [1.1234567, 2.5] * 2
+  assert found.known_empty == ("c.wav",)
+  assert dict(found.extras) == {"salience": ("1", "2") * 2}
+  back = tmp_path / "back.csv"
+  theirs = "filename=filename,start=onset,end=offset,label=event_label"
+  assert run(out, back, "--columns", theirs) == 0
+  assert read(back).events == found.events
+  assert run(folder / "x.csv", tmp_path / "x.rttm", *wanted[2:]) == 0
+  assert "lost: known_empty (1), extras.salience (2)" in capsys.readouterr().out
+  renamed = (folder / "x.csv").rename(folder / "x.dat")
+  assert run(renamed, tmp_path / "z.csv", *wanted[2:]) == 1
+  assert "x.dat:1: no known format fits" in capsys.readouterr().err
+  assert run(renamed, tmp_path / "z.csv", *wanted[2:], "--from", "csv") == 0
+
+
+def test_the_labels_of_the_data_folder(shared, tmp_path):
+  """Of the real recordings, as they are published."""
+  lines = (shared / "audio" / "labels.csv").read_text().splitlines()[:300]
+  path, out = tmp_path / "labels.csv", tmp_path / "out.tsv"
+  path.write_text("\n".join(lines))
+  assert run(path, out, "--to", "desed_strong", "--columns", OTHER_NAMES) == 0
+  found = read(out).events
+  rows = [line.split(",") for line in lines[1:]]
+  assert [(e.filename, e.start, e.end, e.label) for e in found] == [
+    (r[0], float(r[1]), float(r[2]), r[3]) for r in rows
+  ]
+  assert "/" in found.filename[0]
+
+
+def test_a_column_that_is_not_there(tmp_path, capsys):
+  path = tmp_path / "x.csv"
+  path.write_text(OTHER)
+  names = OTHER_NAMES.replace("path", "pth")
+  assert run(path, tmp_path / "y.csv", "--columns", names) == 1
+  message = capsys.readouterr().err
+  assert "x.csv:1: column for filename must be one of path, onset" in message
+  assert message.count("\n") == 1 and "did you mean 'path'" in message
+
+
+def test_names_with_commas_stand_in_quotes():
+  from yoho_tf.formats.ours import parse_columns
+
+  assert parse_columns('start=a=b, "label=Name, common" ,end = x y') == {
+    "start": "a=b", "label": "Name, common", "end": "x y"
+  }  # fmt: skip
+
+
 @pytest.mark.parametrize(
   ("arguments", "message"),
   [
@@ -169,6 +237,20 @@ def test_operating_points_stay_a_folder(tmp_path):
     (("x.csv", "--per-file"), "--per-file needs a folder"),
     (("x/", "--to", "csv", "--combined"), "--combined needs a file"),
     (("x.csv", "--merge", "-1"), "--merge must be at least 0"),
+    (("x.csv", "--columns", "lable=a"), "--columns name of a column must be"),
+    (("x.csv", "--columns", "lable=a"), "did you mean 'label'"),
+    (("x.csv", "--columns", "label"), "must be OURS=NAME,..., got 'label'"),
+    (("x.csv", "--columns", "label=a,,"), "must be OURS=NAME,..., got ''"),
+    (("x.csv", "--columns", ""), "must be OURS=NAME,..., got ''"),
+    (("x.csv", "--columns", "end=a,end=b"), "must name end once"),
+    (
+      ("x.csv", "--columns", "label=a", "--from", "raven"),
+      "--columns needs --from csv or tsv, got raven",
+    ),
+    (
+      ("x", "--columns", "label=a", "--to", "operating_points"),
+      "--columns needs a format of tables for OUT",
+    ),
     (("x.xyz",), "extension must be one of"),
   ],
 )

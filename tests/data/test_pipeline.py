@@ -1,6 +1,8 @@
 """tf.data and PyDataset: the same examples, whatever reads them."""
 
+import os
 import pickle
+import shutil
 from dataclasses import replace
 
 import keras
@@ -10,7 +12,14 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yoho_tf.data import augment, examples, pipeline, pydataset, records
+from yoho_tf.data import (
+  augment,
+  examples,
+  pipeline,
+  pydataset,
+  records,
+  tfrecord,
+)
 from yoho_tf.data.augment import Augmentation, Crop, Mix, TimeShift
 from yoho_tf.data.examples import Example
 from yoho_tf.data.pipeline.targets import encode_yoho
@@ -18,6 +27,7 @@ from yoho_tf.events import EventTable
 from yoho_tf.labels import ClassMap
 from yoho_tf.models import yoho
 from yoho_tf.params import PRESETS
+from yoho_tf.training.callbacks import SetEpoch
 
 LABELS = ("Bark", "Music", "Rain")
 SMALL = replace(
@@ -129,7 +139,6 @@ def by_id(index, settings, epoch, seed=3):
   batches = pydataset.RecordBatches(
     index, SMALL, seed=seed, settings=settings, first_epoch=epoch, batch_size=5
   )
-  batches.on_epoch_begin()
   return {i: batches.example(i) for i in batches.ids().tolist()}
 
 
@@ -152,6 +161,35 @@ def test_both_views_hold_the_same_examples(index):
   assert seen[0] != seen[1] and seen[0] != sorted(seen[0])
 
 
+def test_the_global_seed_changes_nothing(index):
+  options = dict(batch_size=5, seed=3)
+  before = take(pipeline.record_dataset(index, SMALL, **options), 3)
+  try:
+    for seed in (0, 1):
+      tf.random.set_seed(seed)
+      after = take(pipeline.record_dataset(index, SMALL, **options), 3)
+      assert_same(before, after)
+  finally:
+    tf.random.set_seed(None)
+
+
+def test_passes_may_be_cut_into_epochs_of_any_length(index):
+  options = dict(batch_size=8, seed=3, settings=ALL)
+  passes = [
+    batch
+    for epoch in range(2)
+    for batch in pydataset.RecordBatches(
+      index, SMALL, first_epoch=epoch, **options
+    )
+  ]
+  for first in (0, 2):
+    cut = pydataset.RecordBatches(
+      index, SMALL, first_epoch=first, steps_per_epoch=2, **options
+    )
+    assert len(cut) == 2
+    assert_same(list(cut), passes[2 * first : 2 * first + 2])
+
+
 def test_an_epoch_of_the_pydataset_is_its_examples_in_order(index):
   batches = pydataset.RecordBatches(
     index, SMALL, seed=3, settings=ALL, batch_size=8
@@ -163,59 +201,70 @@ def test_an_epoch_of_the_pydataset_is_its_examples_in_order(index):
   assert_same(flat, [own[i] for i in batches.ids().tolist()[:24]])
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_workers_change_nothing(index, workers):
-  """Through Keras, two epochs, with mix: as asked for one by one."""
-  mixing = replace(ALL, mix=Mix(0.8))
-  make = dict(seed=5, settings=mixing, batch_size=6)
-  batches = pydataset.RecordBatches(index, SMALL, workers=workers, **make)
-  seen = []
+class Collector(keras.Model):
+  """Learns nothing and keeps the batches that it is fed."""
 
-  class Sum(keras.layers.Layer):
-    def call(self, x):
-      return keras.ops.sum(x, axis=1, keepdims=True)
+  def __init__(self):
+    super().__init__()
+    self.seen = []
+
+  def train_step(self, data):
+    self.seen.append(tuple(np.asarray(part) for part in data))
+    return {"loss": 0.0}
+
+
+@pytest.mark.parametrize(
+  ("workers", "use_multiprocessing", "first"),
+  [(1, False, None), (8, False, None), (8, True, None), (8, True, 4)],
+)
+def test_workers_change_nothing(index, workers, use_multiprocessing, first):
+  """Two epochs of `fit`, counted by the batches or told by SetEpoch."""
+  make = dict(seed=5, settings=replace(ALL, mix=Mix(0.8)), batch_size=6)
+  batches = pydataset.RecordBatches(
+    index,
+    SMALL,
+    workers=workers,
+    use_multiprocessing=use_multiprocessing,
+    **make,
+  )
+  model = Collector()
+  model.compile(run_eagerly=True)
+  model.fit(
+    batches,
+    initial_epoch=first or 0,
+    epochs=(first or 0) + 2,
+    shuffle=False,
+    verbose=0,
+    callbacks=[] if first is None else [SetEpoch(batches)],
+  )
+  expected = []
+  for epoch in range(first or 0, (first or 0) + 2):
+    again = pydataset.RecordBatches(index, SMALL, first_epoch=epoch, **make)
+    expected += [again[i] for i in range(len(again))]
+  assert_same(model.seen, expected)
+
+
+def test_draws_of_an_epoch_are_its_choices(index):
+  """A run of two epochs, then another that goes on where it ended."""
+  batches = pydataset.RecordBatches(
+    index, SMALL, seed=3, settings=ALL, batch_size=30
+  )
+  drawn = []
 
   class Log(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
-      seen.append(logs["loss"])
+      drawn.append((batches.epoch, batches.ids().tolist()))
 
-  model = keras.Sequential([Sum()])
-  model.compile(
-    loss=lambda y, p: p, run_eagerly=True, optimizer="sgd"
-  )  # the loss tells the batch
-  model.fit(
-    _WithoutTargets(batches, workers=workers),
-    epochs=2,
-    shuffle=False,
-    verbose=0,
-    callbacks=[Log()],
-  )
-  expected = []
-  for epoch in (0, 1):
-    again = pydataset.RecordBatches(index, SMALL, first_epoch=epoch, **make)
-    for i in range(len(again)):
-      expected.append(again[i][0].sum(1).mean())
-  each = []  # Keras shows the running mean of an epoch
-  for epoch in (0, 1):
-    own = np.array(seen[5 * epoch : 5 * epoch + 5]) * np.arange(1, 6)
-    each += np.diff(own, prepend=0).tolist()
-  np.testing.assert_allclose(each, expected, rtol=1e-3, atol=1e-2)
-
-
-class _WithoutTargets(keras.utils.PyDataset):
-  def __init__(self, inner, **kwargs):
-    super().__init__(**kwargs)
-    self.inner = inner
-
-  def __len__(self):
-    return len(self.inner)
-
-  def on_epoch_begin(self):
-    self.inner.on_epoch_begin()
-
-  def __getitem__(self, i):
-    waveform = self.inner[i][0]
-    return waveform, np.zeros((len(waveform), 1), np.float32)
+  model = Collector()
+  model.compile(run_eagerly=True)
+  for _ in range(2):
+    model.fit(batches, epochs=2, shuffle=False, verbose=0, callbacks=[Log()])
+  assert [epoch for epoch, _ in drawn] == [0, 1, 2, 3]
+  for (epoch, ids), (waveforms, *_) in zip(drawn, model.seen, strict=True):
+    rows = augment.choices(3, epoch, ids)
+    expected = [batches._window(*pair).waveform for pair in zip(ids, rows)]
+    np.testing.assert_array_equal(waveforms, expected)
+  assert len({batch[0].tobytes() for batch in model.seen}) == 4
 
 
 def test_mix_is_the_numpy_one(index):
@@ -225,7 +274,7 @@ def test_mix_is_the_numpy_one(index):
     take(pipeline.record_dataset(index, SMALL, batch_size=5, settings=s), 6)
     for s in (ALL, mixing)
   )
-  batches = pydataset.RecordBatches(index, SMALL, settings=ALL)
+  batches = pydataset.RecordBatches(index, SMALL, batch_size=5, settings=ALL)
   rows = augment.choices(0, 0, np.arange(30))
   windows = [batches._window(i, rows[i]) for i in range(30)]
   keys = {w.waveform.tobytes(): i for i, w in enumerate(windows)}
@@ -284,9 +333,23 @@ def test_validation_is_the_same_twice_and_whole(index):
   )
   assert len(batches) == 3
   assert_same([batches[i] for i in range(3)], first, 1e-6)
-  batches.on_epoch_begin()
-  batches.on_epoch_begin()
+  batches.epoch = 2
   assert_same([batches[i] for i in range(3)], first, 1e-6)
+
+
+def test_stems_in_the_records_change_no_batch(index, tmp_path):
+  reader = records.Reader(index, "val")
+  items = [
+    replace(reader[i], stems=reader[i].waveform[None], stem_labels=("",))
+    for i in range(len(reader))
+  ]
+  own = records.write_records(tmp_path, items, class_map=ClassMap(LABELS))
+  make = dict(split="val", batch_size=5, training=False)
+  plain, stems = (
+    take(pipeline.record_dataset(i, SMALL, **make), 1) for i in (index, own)
+  )
+  assert_same(plain, stems)
+  assert_same([pydataset.RecordBatches(own, SMALL, **make)[0]], stems, 1e-6)
 
 
 def test_static_shapes(index):
@@ -306,8 +369,98 @@ def test_another_model_is_refused(index):
       make(index.folder, other)
     with pytest.raises(ValueError, match="sample_rate_hz must be the model's"):
       make(index, replace(PRESETS["yoho_tut2017"], labels=LABELS))
-  with pytest.raises(ValueError, match="batch_size must be at most the 30"):
-    pipeline.record_dataset(index, SMALL, batch_size=31)
+    with pytest.raises(ValueError, match="batch_size must be at most the 30"):
+      make(index, SMALL, batch_size=31)
+
+
+BOTH = (pipeline.record_dataset, pydataset.RecordBatches)
+
+
+@pytest.fixture
+def own_copy(index, tmp_path):
+  """The records in a folder of their own, to be damaged; their first shard."""
+  folder = tmp_path / "records"
+  shutil.copytree(index.folder, folder)
+  return folder, folder / index.shards[0].file
+
+
+@pytest.mark.parametrize("make", BOTH)
+def test_a_shard_that_cannot_be_read_is_named(own_copy, make, monkeypatch):
+  folder, path = own_copy
+  size = path.stat().st_size
+  access = os.access  # root may read everything: the answer is feigned
+  monkeypatch.setattr(
+    os, "access", lambda p, mode: p != path and access(p, mode)
+  )
+  with pytest.raises(records.RecordError) as denied:
+    make(folder, SMALL)
+  monkeypatch.undo()
+  path.write_bytes(path.read_bytes()[:-3])
+  with pytest.raises(records.RecordError) as cut:
+    make(folder, SMALL)
+  path.unlink()
+  with pytest.raises(records.RecordError) as lost:
+    make(folder, SMALL)
+  assert [str(error.value) for error in (denied, cut, lost)] == [
+    f"{path}: must be readable; permission denied",
+    f"{path}: must have {size} bytes, got {size - 3}",
+    f"{path}: must have {size} bytes, got no file",
+  ]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_damaged_record_is_named(own_copy, training):
+  folder, path = own_copy
+  place = int(tfrecord.offsets(path)[2])
+  data = bytearray(path.read_bytes())
+  data[place + 5000] ^= 1
+  path.write_bytes(data)
+  dataset = pipeline.record_dataset(
+    folder, SMALL, batch_size=5, training=training
+  )
+  with pytest.raises(tf.errors.DataLossError) as error:
+    take(dataset, 6)
+  found = pipeline.readable_error(error.value, folder)
+  assert isinstance(found, records.RecordError)
+  length = int(tfrecord.offsets(path)[3]) - place - 16
+  assert str(found) == (
+    f"{path}: record 2: its {length} bytes must fit their checksum"
+  )
+  # What comes from elsewhere stays what it is.
+  assert pipeline.readable_error(error.value, folder, "val") is error.value
+  other = tf.errors.ResourceExhaustedError(None, None, "out of memory")
+  assert pipeline.readable_error(other, folder) is other
+
+
+def test_a_damaged_record_in_fit_is_named(own_copy):
+  """Keras feeds a PyDataset through TensorFlow, which wraps the error."""
+  folder, path = own_copy
+  data = bytearray(path.read_bytes())
+  data[-100] ^= 1
+  path.write_bytes(data)
+  last = len(tfrecord.offsets(path)) - 1
+  for options in ({}, {"workers": 8}):
+    batches = pydataset.RecordBatches(folder, SMALL, batch_size=30, **options)
+    model = Collector()
+    model.compile(run_eagerly=True)
+    with pytest.raises((tf.errors.OpError, ValueError)) as error:
+      model.fit(batches, verbose=0)
+    found = pipeline.readable_error(error.value, folder)
+    assert str(found).startswith(f"{path}: record {last}: its ")
+    assert "\n" not in str(found)
+
+
+def test_a_record_of_another_kind_is_named(own_copy):
+  """Its checksum is right, and so are the sizes of the index."""
+  folder, path = own_copy
+  payloads = list(tfrecord.read(path))
+  payloads[1] = payloads[1].replace(b"scale", b"skale")
+  tfrecord.write(path, payloads)
+  with pytest.raises(tf.errors.OpError) as error:
+    take(pipeline.record_dataset(folder, SMALL, training=False), -1)
+  found = pipeline.readable_error(error.value, folder)
+  assert str(found).startswith(f"{path}: record 1: record must hold the fields")
+  assert "\n" not in str(found)
 
 
 def test_a_system_without_a_twin_uses_its_own_encode(index):

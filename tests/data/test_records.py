@@ -2,14 +2,16 @@
 
 import json
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from yoho_tf.data import examples, records, tfrecord
+from yoho_tf.data import examples, records, sources, synth, tfrecord
 from yoho_tf.data.examples import Example
 from yoho_tf.events import EventTable
 from yoho_tf.labels import ClassMap
+from yoho_tf.params import SceneParams
 
 MAP = ClassMap(("Bark", "Music", "Rain, heavy"))
 RATE = 16_000
@@ -43,7 +45,7 @@ def assert_equal(one, two):
     other = getattr(two, name)
     if isinstance(value, np.ndarray):
       np.testing.assert_array_equal(value, other)
-    elif name == "scale":  # a float32 in the file
+    elif name in ("scale", "stem_scale"):  # a float32 in the file
       assert np.float32(value) == np.float32(other)
     else:
       assert value == other, name
@@ -182,6 +184,89 @@ def test_loud_audio_keeps_its_peak():
   np.testing.assert_allclose(one.floats(), waveform, atol=2.5 / 65534)
 
 
+def with_stems(number, labels=("Bark", "", "Bark")):
+  rng = np.random.default_rng(number)
+  stems, scale = examples.quantise(rng.uniform(-3, 3, (len(labels), RATE)))
+  return replace(
+    example(number), stems=stems, stem_labels=labels, stem_scale=scale
+  )
+
+
+def test_stems_come_back():
+  for labels in (("Bark", "", "Bark"), ("",), ()):
+    one = with_stems(2, labels)
+    back = examples.from_bytes(examples.to_bytes(one, MAP), MAP)
+    assert_equal(back, one)
+    assert back.stem_floats().shape == (len(labels), RATE)
+  assert example(2).stem_floats().shape == (0, RATE)
+
+
+def test_stems_change_nothing_for_who_does_not_read_them():
+  plain, one = (
+    tfrecord.decode_example(examples.to_bytes(e, MAP))
+    for e in (example(2), with_stems(2))
+  )
+  assert set(one) - set(plain) == {"stems", "stem_scale", "stem_class"}
+  for name in plain:
+    np.testing.assert_array_equal(plain[name], one[name])
+
+
+@pytest.mark.parametrize(
+  ("changes", "words"),
+  [
+    ({"stem_labels": ("Bark",)}, r"= \[1, 16000\], got \[3, 16000\]"),
+    ({"stems": None}, r"= \[3, 16000\], got \[\]"),
+    ({"waveform": np.zeros(9, "<i2")}, r"= \[3, 9\], got \[3, 16000\]"),
+    ({"stem_labels": ("Bark", "", "Wolf")}, "'Wolf'"),
+  ],
+)
+def test_stems_that_do_not_fit_are_an_error(changes, words):
+  with pytest.raises(ValueError, match=words) as error:
+    examples.to_bytes(replace(with_stems(1), **changes), MAP)
+  assert "\n" not in str(error.value)
+
+
+def test_stems_of_another_length_in_a_record_are_an_error():
+  fields = tfrecord.decode_example(examples.to_bytes(with_stems(1), MAP))
+  fields["stems"] = [fields["stems"][0][:-2]]
+  with pytest.raises(ValueError, match="fields of schema 1; ValueError"):
+    examples.from_bytes(tfrecord.encode_example(fields), MAP)
+
+
+def test_the_stems_of_a_scene_sum_to_its_waveform(source_folder):
+  labels = ("Bark", "Rain", "Speech")
+  pool = sources.read_manifest(
+    source_folder, split="train", labels=labels, permissive_only=True
+  )
+  scene = synth.make_scene(
+    pool,
+    SceneParams(duration_seconds=3.0, event_seconds=(0.3, 1.0)),
+    seed=4,
+    index=0,
+    labels=labels,
+    stems=True,
+  )
+  assert len(scene.events) > 1
+  one = examples.from_scene(scene, filename="0.wav", split="val")
+  back = examples.from_bytes(
+    examples.to_bytes(one, ClassMap(labels)), ClassMap(labels)
+  )
+  assert_equal(back, one)
+  assert back.split == "val" and back.events == scene.events
+  stems = back.stem_floats()
+  assert len(stems) == len(scene.stems) and back.stem_labels[-1] == ""
+  assert set(scene.events.label) <= set(back.stem_labels)
+  # Half a step of each stem and of the waveform itself.
+  limit = 0.5 * (len(stems) * back.stem_scale + back.scale) + 2e-6
+  assert np.abs(stems.sum(0) - back.floats()).max() <= limit
+  for label, stem, whole in zip(back.stem_labels, stems, scene.stems):
+    heard = np.flatnonzero(np.abs(stem) > back.stem_scale)
+    assert label in (whole.label, "")
+    assert whole.start <= heard[0]
+    assert heard[-1] < whole.start + len(whole.waveform)
+  assert examples.from_scene(replace(scene, stems=())).stems is None
+
+
 # ---- folders ----------------------------------------------------------------
 
 
@@ -261,8 +346,10 @@ def test_a_damaged_record_names_shard_and_place(folder):
   reader[3]
   with pytest.raises(records.RecordError, match=words):
     reader[4]
-  with pytest.raises(records.RecordError, match=words):
+  with pytest.raises(records.RecordError, match=words) as error:
     records.verify(index.folder)
+  assert records.damage(index, "train") == str(error.value)
+  assert records.damage(index, "val") is None
   data[place] ^= 1  # now the length
   path.write_bytes(data)
   with pytest.raises(records.RecordError, match=r"record 1: its length"):
@@ -278,8 +365,9 @@ def test_a_cut_or_lost_shard_is_named(folder):
   with pytest.raises(records.RecordError, match="record 2: must have"):
     list(tfrecord.read(path))
   path.unlink()
-  with pytest.raises(records.RecordError, match="train-00002.*got None"):
+  with pytest.raises(records.RecordError, match="train-00002.*got no file"):
     index.num_examples("train")
+  assert records.damage(index, "train").endswith("got no file")
 
 
 def test_another_class_map_is_an_error(folder):

@@ -7,6 +7,9 @@ from yoho_tf.readers import read
 
 pytestmark = pytest.mark.edge
 
+NAMES = {
+  "filename": "path", "start": "onset", "end": "offset", "label": "event"
+}  # fmt: skip
 HEAD = "filename\tonset\toffset\tevent_label\n"
 WRONG = {
   # format: (text, what the message must hold)
@@ -161,6 +164,38 @@ def test_an_unknown_format_or_option(tmp_path):
     read(path)
   with pytest.raises(ValueError, match="option must be one of label, got"):
     read(path, format="dcase_list", labl="x")
+
+
+@pytest.mark.parametrize(
+  ("columns", "wanted"),
+  [
+    ({"label": "evnt"}, ":1: column for label must be one of path, onset, off"),
+    ({"label": "evnt"}, "got 'evnt'; did you mean 'event'?"),
+    ({"label": "event"}, ":1: columns must say which one is filename, got on"),
+    ({"start": "onset", "end": "offset"}, "the table has path, onset, offset"),
+    (NAMES | {"score": "salience"}, ":3: score must be a number, got 'much'"),
+    (NAMES | {"end": "onset"}, ":2: end must be greater than start, got 0.5"),
+  ],
+)
+def test_columns_that_are_not_there(tmp_path, columns, wanted):
+  path = tmp_path / "x.csv"
+  path.write_text(
+    "path,onset,offset,event,salience\na,0.5,1,dog,1\na,2,3,cat,much\n"
+  )
+  with pytest.raises(ValueError) as error:
+    read(path, format="csv", columns=columns)
+  message = str(error.value)
+  assert message.startswith(f"{path}:") and wanted in message
+  assert "\n" not in message
+
+
+def test_names_of_columns_must_be_ours(tmp_path):
+  path = tmp_path / "x.csv"
+  path.write_text("path,onset\n")
+  with pytest.raises(ValueError, match="got 'lable'; did you mean 'label'"):
+    read(path, format="csv", columns={"lable": "event"})
+  with pytest.raises(ValueError, match="option must be one of .*got 'columns'"):
+    read(path, format="desed_strong", columns=NAMES)
 
 
 def test_a_decimal_comma_is_named_without_a_format(tmp_path):

@@ -371,3 +371,23 @@ def test_a_whole_table_survives_csv_tsv_json_jsonl(tmp_path):
     found = read(tmp_path / f"x.{name}")
     assert_same(found, notes)
     assert found.source_format == name
+
+
+def test_a_table_with_other_names(tmp_path):
+  """Also where it calls another column as we call one."""
+  path = tmp_path / "x.csv"
+  path.write_text(
+    "\ufeffpath;x,label,table_label,onset,offset,event,Unnamed: 0\r\n"
+    'deep/a.wav,7,"q, r",0.5,1.25,None,0\r\nb.wav,,,,,,1\r\n',
+    encoding="utf-8",
+  )
+  names = {"filename": "path;x", "start": "onset", "end": "offset"}
+  for kind in ("csv", "tsv"):  # the header says what stands between fields
+    found = read(path, format=kind, columns={**names, "label": "event"})
+    assert found.events == EventTable.from_rows(
+      [(0.5, 1.25, "None", math.nan, "deep/a.wav")]
+    )
+    assert found.known_empty == ("b.wav",)
+    assert dict(found.extras) == {
+      "table_table_label": ("7",), "table_label": ("q, r",)
+    }  # fmt: skip

@@ -1,5 +1,7 @@
 """Front ends: against independent float64 code, tf.signal and librosa."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -226,10 +228,32 @@ def window_signals(params):
   return {name: x.astype(np.float32) for name, x in signals.items()}
 
 
-def librosa_db(waveform, params, pad_mode):
-  """float [samples] -> float64 [frames, bands], after peak normalisation."""
-  import librosa
+@pytest.fixture(scope="module")
+def librosa():
+  """librosa without its compiled loops, none of which is used here.
 
+  It compiles them at import, which takes half a minute the first time.
+  """
+  numba = pytest.importorskip("numba")
+
+  def as_it_is(*args, **kwargs):
+    if args and callable(args[0]):
+      return args[0]
+    return lambda function: function
+
+  with pytest.MonkeyPatch.context() as patch:
+    for name in ("jit", "vectorize", "guvectorize", "stencil"):
+      patch.setattr(numba, name, as_it_is)
+    loaded = pytest.importorskip("librosa")
+    assert loaded.feature and loaded.filters  # imports them
+    yield loaded
+  for name in [*sys.modules]:
+    if name.split(".")[0] == "librosa":
+      del sys.modules[name]
+
+
+def librosa_db(librosa, waveform, params, pad_mode):
+  """float [samples] -> float64 [frames, bands], after peak normalisation."""
   waveform = np.asarray(waveform, np.float64)
   waveform = waveform / (np.abs(waveform).max() or 1)
   power = librosa.feature.melspectrogram(
@@ -301,14 +325,13 @@ def test_yoho_dialect_equals_float64_reference(name):
     ("yoho_tut2017", "dft", "reflect"),
   ],
 )
-def test_yoho_dialect_equals_librosa(name, transform, pad_mode):
-  pytest.importorskip("librosa")
+def test_yoho_dialect_equals_librosa(librosa, name, transform, pad_mode):
   params = PRESETS[name]
   signals = window_signals(params)
   layer = yoho_layer(name, transform=transform, pad_mode=pad_mode)
   batch = to_numpy(layer(np.stack(list(signals.values()))))
   for (kind, waveform), ours in zip(signals.items(), batch):
-    theirs = librosa_db(waveform, params.frontend, pad_mode)
+    theirs = librosa_db(librosa, waveform, params.frontend, pad_mode)
     assert (
       ours.shape
       == theirs.shape
@@ -322,8 +345,7 @@ def test_yoho_dialect_equals_librosa(name, transform, pad_mode):
     assert error.mean() <= 1e-3, (kind, error.mean())
 
 
-def test_slaney_matrix_equals_librosa():
-  librosa = pytest.importorskip("librosa")
+def test_slaney_matrix_equals_librosa(librosa):
   for name in ("yoho_music_speech", "yoho_tut2017"):
     params = PRESETS[name].frontend
     ours = mel.slaney_mel_matrix(

@@ -22,18 +22,16 @@ BARE = replace(
   label_merge_gap_seconds={},
 )
 FRAME = 8 / 801
+# 11 frames: the steps of the recurrent layers take the time.
+TINY_SETTINGS = {
+  "width": 0.125,
+  "window_seconds": 0.1,
+  "inference.window_hop_seconds": 0.06,
+  "inference.discard_seconds": 0.02,
+  "postprocess.per_label": {},
+}
 TINY = {
-  name: override(
-    MUSIC_SPEECH,
-    {
-      "baseline": name,
-      "width": 0.125,
-      "window_seconds": 0.25,
-      "inference.window_hop_seconds": 0.15,
-      "inference.discard_seconds": 0.05,
-      "postprocess.per_label": {},
-    },
-  )
+  name: override(MUSIC_SPEECH, {"baseline": name, **TINY_SETTINGS})
   for name in ("cnn", "crnn")
 }
 
@@ -89,14 +87,14 @@ def test_one_step_trains_and_the_saved_model_is_the_same(name, tmp_path):
   rng = np.random.default_rng(0)
   x = rng.normal(size=(3, params.window_frames, 64)).astype("float32")
   targets = np.stack(
-    [yoho.encode(table((0.05 * i, 0.2, "music")), params) for i in range(3)]
+    [yoho.encode(table((0.02 * i, 0.07, "music")), params) for i in range(3)]
   )
   trainer = keras.Model(model.input, model.output[params.logits])
   trainer.compile(
-    keras.optimizers.Adam(0.001), yoho.loss(params), run_eagerly=True
+    keras.optimizers.SGD(0.01), yoho.loss(params), run_eagerly=True
   )
-  losses = [trainer.train_on_batch(x, targets) for _ in range(3)]
-  assert losses[-1] < losses[0]
+  losses = [trainer.train_on_batch(x, targets) for _ in range(2)]
+  assert losses[1] < losses[0]
   model.save(tmp_path / "model.keras")
   again = keras.models.load_model(tmp_path / "model.keras")
   before, after = model({"log_mel": x}), again({"log_mel": x})
@@ -306,11 +304,7 @@ def saved(request, tmp_path_factory):
   network.save_weights(path)
   settings_ = {
     "baseline": request.param,
-    "width": 0.125,
-    "window_seconds": 0.25,
-    "inference.window_hop_seconds": 0.15,
-    "inference.discard_seconds": 0.05,
-    "postprocess.per_label": {},
+    **TINY_SETTINGS,
     "postprocess.low": 1e-3,
     "postprocess.threshold": 0.0,
     "postprocess.merge_gap_seconds": 0.0,
@@ -323,17 +317,17 @@ def test_a_baseline_predicts_through_the_hub(saved):
 
   path, settings_, network = saved
   model = hub.load("yoho_music_speech", weights=path, settings=settings_)
-  waveform = small.signal(0.5, seed=3)
+  waveform = small.signal(0.2, seed=3)
   result = model.predict(waveform)
-  padded = np.pad(waveform, (0, 4_000))
-  starts = [0, 2_400, 4_800]  # ceil((.5 - .25) / .15) + 1 windows
-  windows = np.stack([padded[i : i + 4_000] for i in starts])
+  padded = np.pad(waveform, (0, 1_600))
+  starts = [0, 960, 1_920]  # ceil((.2 - .1) / .06) + 1 windows
+  windows = np.stack([padded[i : i + 1_600] for i in starts])
   log_mel = log_mel_layer(model.params.frontend)(windows)
   scores = np.asarray(network({"log_mel": log_mel}, training=False)["scores"])
-  assert scores.shape == (3, 26, 2) and np.ptp(scores) > 0.05
+  assert scores.shape == (3, 11, 2) and np.ptp(scores) > 0.05
   (many,) = model.predict_many([waveform])
   expected = yoho.decode(
-    {"scores": scores}, model.params, duration_seconds=0.5
+    {"scores": scores}, model.params, duration_seconds=0.2
   ).events
   for events in (result.events, many.events):
     assert len(events) == len(expected) > 0
@@ -341,7 +335,7 @@ def test_a_baseline_predicts_through_the_hub(saved):
       np.testing.assert_allclose(
         getattr(events, column), getattr(expected, column), atol=1e-4
       )
-    assert events.end.max() <= 0.5
+    assert events.end.max() <= 0.2
 
 
 def test_weights_of_another_network_are_refused_in_one_line(saved):

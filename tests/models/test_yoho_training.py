@@ -179,18 +179,21 @@ def clip(rng, params):
   return waveform.astype("float32"), EventTable.from_rows(rows)
 
 
-def test_overfits_16_clips():
-  params = replace(SMALL, dropout=0.0)
+def test_overfits_8_clips():
+  # Statistics that follow the few steps there are.
+  params = replace(SMALL, dropout=0.0, batchnorm_momentum=0.8)
   rng = np.random.default_rng(0)
-  waveforms, tables = zip(*[clip(rng, params) for _ in range(16)], strict=True)
+  waveforms, tables = zip(*[clip(rng, params) for _ in range(8)], strict=True)
   front = log_mel_layer(params.frontend)
   log_mel = {"log_mel": np.asarray(front(np.stack(waveforms)))}
   targets = np.stack([yoho.encode(events, params) for events in tables])
   network = yoho.build(params)
   trainer = trainer_of(network)
-  rate = keras.optimizers.schedules.CosineDecay(5e-3, 300)
-  trainer.compile(optimizer=keras.optimizers.Adam(rate), loss=yoho.loss(params))
-  names = [f"{i}.wav" for i in range(16)]
+  optimizer = keras.optimizers.Adam(0.01)
+  trainer.compile(optimizer=optimizer, loss=yoho.loss(params))
+  # With its variables made outside, the graph is traced once, not twice.
+  optimizer.build(trainer.trainable_variables)
+  names = [f"{i}.wav" for i in range(8)]
   reference = EventTable.concat(
     [t.replace(filename=n) for t, n in zip(tables, names, strict=True)]
   )
@@ -211,10 +214,10 @@ def test_overfits_16_clips():
       params=METRIC_PRESETS["desed"].event,
     )["f1_micro"]
 
-  for _ in range(12):
-    for _ in range(25):
+  for _ in range(15):
+    for _ in range(10):
       trainer.train_on_batch(log_mel, targets)
     f1 = event_f1()
     if f1 >= 0.95:
       return
-  pytest.fail(f"event F1 {f1:.3f} after 300 steps")
+  pytest.fail(f"event F1 {f1:.3f} after 150 steps")

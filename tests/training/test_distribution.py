@@ -30,15 +30,16 @@ if hosts:
   address, host = hosts.split(",")
   distribution.join(address, 2, int(host))
 from yoho_tf.params import PRESETS, SceneParams, TrainingParams
-from yoho_tf.training import fit
+from yoho_tf.training import fit, material
 params = replace(PRESETS["yoho_everyday_small"], width=0.125, dropout=0.0,
   labels=("Bark", "Rain", "Speech"), window_seconds=1.28)
 training = TrainingParams(batch_size=4, steps=4, steps_per_epoch=2,
-  num_validation_scenes=6, frequency_masks=0, time_masks=0,
+  num_validation_scenes=6, frequency_masks=0, time_masks=0, gain_db=(0.0, 0.0),
   scene=SceneParams(duration_seconds=3.0, num_events=(3, 5)))
 training = replace(training, **eval(changes))
-network, _ = fit.train(params, training, source_folder=source, out_folder=out,
-  permissive_only=True, devices=int(devices))
+pools = material.pools(source, params, permissive_only=True)
+network, _ = fit.train(params, training, out_folder=out, devices=int(devices),
+  material=material.of_scenes(pools, params, training, about={}))
 print(sum(float(abs(w).sum()) for w in network.get_weights()))
 """
 

@@ -130,13 +130,15 @@ TRAIN = """
 import os, signal, sys
 from dataclasses import replace
 from tests.training.test_fit import *
+from yoho_tf.training import material
 source, out, kill_at = sys.argv[1:]
 def log(line):
   if line.startswith(kill_at):
     os.kill(os.getpid(), signal.SIGKILL)
 training = replace(TRAINING, precision="mixed_bfloat16", ema_momentum=0.5)
-network, _ = fit.train(PARAMS, training, source_folder=source, out_folder=out,
-  permissive_only=True, log=log)
+pools = material.pools(source, PARAMS, permissive_only=True)
+network, _ = fit.train(PARAMS, training, out_folder=out, log=log,
+  material=material.of_scenes(pools, PARAMS, training, about={}))
 assert {w.dtype for w in network.weights} == {"float32"}
 assert network.get_layer("layer3_pointwise_conv").compute_dtype == "float32"
 """

@@ -32,17 +32,6 @@ def arguments(source_folder, out, **changes):
   ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_grid():
-  """Two combinations to tune instead of a hundred."""
-  from yoho_tf.training import tune
-
-  grid = {"low": (0.1, 0.3), "merge_gap_seconds": (0.16,)}
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(tune, "GRID", grid)
-    yield
-
-
 @pytest.fixture(scope="module")
 def run(source_folder, tmp_path_factory):
   out = tmp_path_factory.mktemp("run")
@@ -51,16 +40,16 @@ def run(source_folder, tmp_path_factory):
 
 
 def test_the_run_folder_holds_a_model_that_predicts(run):
-  model = yoho_tf.load(run / "yoho_everyday_small.tflite")
+  model = yoho_tf.load(run / "model.tflite")
   assert model.labels == ("Bark", "Rain", "Speech")
   # Tuned values travel inside the file.
   assert set(model.params.postprocess.per_label) == set(model.labels)
   rng = np.random.default_rng(0)
   found = model.predict(0.1 * rng.standard_normal(40_000).astype("float32"))
   assert found.scores.shape == (8, 3)
-  facts = json.loads((run / "yoho_everyday_small.json").read_text())
+  facts = json.loads((run / "model.json").read_text())
   assert facts["labels"] == ["Bark", "Rain", "Speech"]
-  listed = (run / "yoho_everyday_small.sources.csv").read_text()
+  listed = (run / "model.sources.csv").read_text()
   assert "CC BY 3.0" in listed and "NC" not in listed and "val:" not in listed
 
 
@@ -69,11 +58,11 @@ def test_keras_and_the_file_agree(run):
   waveform = 0.1 * rng.standard_normal(60_000).astype("float32")
   from yoho_tf.params import from_json
 
-  params = from_json((run / "yoho_everyday_small.params.json").read_text())
-  lite = yoho_tf.load(run / "yoho_everyday_small.tflite").predict(waveform)
+  params = from_json((run / "model.params.json").read_text())
+  lite = yoho_tf.load(run / "model.tflite").predict(waveform)
   keras_model = yoho_tf.load(
     "yoho_everyday_small",
-    weights=run / "yoho_everyday_small.weights.h5",
+    weights=run / "model.weights.h5",
     settings={"labels": ",".join(params.labels), "width": params.width},
   )
   np.testing.assert_allclose(

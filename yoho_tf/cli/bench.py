@@ -10,6 +10,7 @@ from yoho_tf.labels import did_you_mean
 BENCHMARKS = {
   "metrics": ("yoho_tf.bench.metrics", "our metrics against their references"),
   "synth": ("yoho_tf.bench.synth", "how fast scenes are mixed"),
+  "data": ("yoho_tf.bench.data", "whether the input keeps up with training"),
 }
 
 

@@ -25,6 +25,14 @@ def parser(prog):
   add("input", nargs="+", metavar="IN", help="file, folder, glob or .zip")
   add("output", metavar="OUT", help="file, folder/, or - for stdout")
   add("--from", dest="source", metavar="F", help="format of IN")
+  add(
+    "--columns",
+    metavar="OURS=NAME,...",
+    help="names of the columns of IN, any .csv or .tsv with a header, such as "
+    "filename=path,start=onset,end=offset,label=event; ours are filename, "
+    "start, end (both in seconds), label, score, low_hz, high_hz, annotator, "
+    "track; the others are carried along where OUT can hold them",
+  )
   add("--to", dest="target", metavar="F", help="format of OUT")
   add("--labels", metavar="MAP.csv", help="class map; other labels are errors")
   add("--relabel", metavar="MAP.csv", help="rows old,new; new empty = drop")
@@ -48,11 +56,21 @@ def main(argv=None, prog="yoho convert") -> int:
   p = parser(prog)
   args = p.parse_args(argv)
   from yoho_tf import readers, writers
+  from yoho_tf.formats import ours
   from yoho_tf.labels import did_you_mean
 
   for name in (args.source, args.target):
     if name is not None and name not in writers.FORMATS:
       p.error(f"format {did_you_mean(name, writers.FORMATS)}")
+  if args.columns is not None:
+    try:
+      args.columns = ours.parse_columns(args.columns)
+    except ValueError as error:
+      p.error(f"--columns {error}")
+    if args.source not in (None, *_TABLES):
+      p.error(
+        f"--columns needs --from {' or '.join(_TABLES)}, got {args.source}"
+      )
   if args.merge is not None and not args.merge >= 0:
     p.error(f"--merge must be at least 0, got {args.merge}")
   is_folder = _is_folder(args, writers.FORMATS)
@@ -66,6 +84,8 @@ def main(argv=None, prog="yoho convert") -> int:
     p.error(str(error))
   if not kind.can_write():
     p.error(f"--to must be a format with a writer, got {kind.name}")
+  if args.columns is not None and kind.opens == "folder":
+    p.error(f"--columns needs a format of tables for OUT, got {kind.name}")
   single = args.output == "-" or not is_folder
   if single and args.per_file:
     p.error("--per-file needs a folder (with a / at its end) for OUT")
@@ -144,8 +164,9 @@ class _Job:
     try:
       with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        options = {} if args.columns is None else {"columns": args.columns}
         notes = self.readers.read_file(
-          file, format=args.source, audio_root=args.audio
+          file, format=args.source, audio_root=args.audio, **options
         )
         notes = self.changed(notes)
       self.notes += [str(w.message) for w in caught]
@@ -322,6 +343,7 @@ def read_renames(path) -> dict[str, str | None]:
   return renames
 
 
+_TABLES = ("csv", "tsv")  # formats whose columns can be named
 HEADERS = (
   ("from", "to"),
   ("old", "new"),

@@ -9,8 +9,6 @@ import argparse
 import json
 import sys
 
-COLUMNS = ("segment_f1", "event_f1")
-
 
 def parser(prog):
   p = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
@@ -123,46 +121,9 @@ def _run(args):
     estimates[name] = only(baselines.yamnet_events(tags, thresholds))
   table = baselines.rows(reference, estimates, durations, used)
   if args.json:
-    print(json.dumps(_plain(table), indent=2))
-  else:
-    _print(title, table, args, used)
+    print(json.dumps(baselines.plain(table), indent=2))
+    return 0
+  print("\n".join([title, *baselines.lines(table)]))
+  if args.class_wise:
+    print("\n".join(["", *baselines.class_lines(table, used)]))
   return 0
-
-
-def _plain(table):
-  return {
-    name: {
-      column: {
-        "value": float(result["f1_micro"]),
-        "macro": float(result["f1_macro"]),
-        "low": float(interval["f1_micro"].low),
-        "high": float(interval["f1_micro"].high),
-      }
-      for column, (result, interval) in row.items()
-    }
-    for name, row in table.items()
-  }
-
-
-def _print(title, table, args, labels):
-  print(title)
-  width = max(map(len, table))
-  print(f"{'':{width}}  {'segment F1 (1 s)':22}  event F1 (0.2 s, 20 %)")
-  for name, row in _plain(table).items():
-    cells = [
-      f"{row[c]['value']:.3f} [{row[c]['low']:.3f}, {row[c]['high']:.3f}]"
-      for c in COLUMNS
-    ]
-    print(f"{name:{width}}  {cells[0]:22}  {cells[1]}")
-  if not args.class_wise:
-    return
-  first = next(iter(table.values()))
-  print()
-  width = max(map(len, labels))
-  print(f"{'class':{width}}  segment F1  event F1  reference events")
-  for label in labels:
-    segment, event = (first[c][0].class_wise[label] for c in COLUMNS)
-    count = int(event["tp"] + event["fn"])
-    print(
-      f"{label:{width}}  {segment['f1']:10.3f}  {event['f1']:8.3f}  {count:16}"
-    )

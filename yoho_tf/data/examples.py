@@ -12,6 +12,7 @@ from yoho_tf.data import tfrecord
 from yoho_tf.events import EventTable
 from yoho_tf.labels import ClassMap
 
+# Fields that a reader may pass over, such as the stems, leave it as it is.
 SCHEMA_VERSION = 1
 
 
@@ -25,6 +26,9 @@ class Example:
     tags: label -> 0..1, what is said of the whole piece.
     unknown: spans in which nobody looked; label "" stands for all classes.
     known_labels: classes somebody listened for; None: all.
+    stems: int16 [stems, samples], what the waveform is the sum of; float32 is
+      `stems * float32(stem_scale)`. None where nobody knows.
+    stem_labels: the class of each stem, "" for background and distractors.
     offset_seconds: where the piece begins in its recording.
     group: recording, speaker or upload id: never in two splits.
   """
@@ -40,6 +44,9 @@ class Example:
   tags: dict = field(default_factory=dict)
   unknown: EventTable = field(default_factory=EventTable.empty)
   known_labels: tuple[str, ...] | None = None
+  stems: np.ndarray | None = None
+  stem_labels: tuple[str, ...] = ()
+  stem_scale: float = 1 / 32767
 
   @property
   def duration_seconds(self) -> float:
@@ -49,20 +56,56 @@ class Example:
     """float32 [samples]."""
     return self.waveform.astype(np.float32) * np.float32(self.scale)
 
+  def stem_floats(self) -> np.ndarray:
+    """float32 [stems, samples]; no rows where nobody knows them."""
+    if self.stems is None:
+      return np.zeros((0, len(self.waveform)), np.float32)
+    return self.stems.astype(np.float32) * np.float32(self.stem_scale)
+
+
+def from_scene(scene, **columns) -> Example:
+  """An example of a synthetic scene, with its stems where it kept them.
+
+  Args:
+    scene: of `synth.make_scene` or `synth.mix_recipe`.
+    **columns: others of `Example`, such as filename, group and split.
+  """
+  waveform, scale = quantise(scene.waveform)
+  stems = {}
+  if scene.stems:
+    whole = np.zeros((len(scene.stems), len(waveform)), np.float32)
+    for row, stem in zip(whole, scene.stems, strict=True):
+      row[stem.start : stem.start + len(stem.waveform)] = stem.waveform
+    values, stem_scale = quantise(whole)
+    *labels, _ = (stem.label for stem in scene.stems)  # the background is last
+    stems = {"stems": values, "stem_labels": (*labels, "")}
+    stems["stem_scale"] = stem_scale
+  return Example(
+    waveform=waveform,
+    scale=scale,
+    sample_rate_hz=scene.recipe.sample_rate_hz,
+    events=scene.events,
+    **stems,
+    **columns,
+  )
+
 
 def quantise(waveform) -> tuple[np.ndarray, float]:
-  """float [samples] -> (int16, scale); a peak above 1 makes a larger scale."""
+  """float array -> (int16, scale); a peak above 1 makes a larger scale."""
   peak = float(np.abs(waveform).max(initial=0.0))
   scale = max(peak, 1.0) / 32767
   return np.round(np.asarray(waveform, np.float64) / scale).astype("<i2"), scale
 
 
 def to_bytes(example: Example, class_map: ClassMap) -> bytes:
-  """An example as a serialised `tf.train.Example`."""
+  """An example as a serialised `tf.train.Example`.
+
+  Raises:
+    ValueError: a label outside the class map, or stems of another shape.
+  """
   events, unknown = example.events, example.unknown
   labels = example.known_labels
   labels = class_map.names if labels is None else labels
-  spans = [-1 if v == "" else class_map.index(v) for v in unknown.label]
   return tfrecord.encode_example(
     {
       "waveform": np.asarray(example.waveform, "<i2").tobytes(),
@@ -83,10 +126,28 @@ def to_bytes(example: Example, class_map: ClassMap) -> bytes:
       "tag_value": np.array(list(example.tags.values()), np.float32),
       "unknown_start": _times(unknown.start),
       "unknown_end": _times(unknown.end),
-      "unknown_class": _ints(spans),
+      "unknown_class": _ints(_class_or_none(unknown.label, class_map)),
       "known_classes": _ints(class_map.index(v) for v in labels),
+      **_stem_fields(example, class_map),
     }
   )
+
+
+def _stem_fields(example, class_map):
+  """Nothing without stems: such a record keeps the bytes it had before."""
+  shape = (len(example.stem_labels), len(example.waveform))
+  if example.stems is None and not example.stem_labels:
+    return {}
+  if np.shape(example.stems) != shape:
+    raise ValueError(
+      f"stems must have the shape [stem_labels, samples] = {list(shape)}, got "
+      f"{list(np.shape(example.stems))} ({example.filename!r})"
+    )
+  return {
+    "stems": np.asarray(example.stems, "<i2").tobytes(),
+    "stem_scale": float(example.stem_scale),
+    "stem_class": _ints(_class_or_none(example.stem_labels, class_map)),
+  }
 
 
 def from_bytes(data: bytes, class_map: ClassMap) -> Example:
@@ -121,6 +182,7 @@ def from_bytes(data: bytes, class_map: ClassMap) -> Example:
       known_labels=(
         None if len(known) == len(class_map) else tuple(names[known])
       ),
+      **_stems(fields, names),
       **texts,
     )
   except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -130,7 +192,24 @@ def from_bytes(data: bytes, class_map: ClassMap) -> Example:
     ) from None
 
 
+def _stems(fields, names):
+  if "stems" not in fields:
+    return {}
+  labels = tuple(names[_ints(fields["stem_class"])])
+  values = np.frombuffer(fields["stems"][0], "<i2")
+  return {
+    "stems": values.reshape(len(labels), len(fields["waveform"][0]) // 2),
+    "stem_labels": labels,
+    "stem_scale": float(fields["stem_scale"][0]),
+  }
+
+
 _EVENT_NUMBERS = ("low_hz", "high_hz", "score")
+
+
+def _class_or_none(labels, class_map):
+  """Class numbers, -1 for the label ""."""
+  return [-1 if label == "" else class_map.index(label) for label in labels]
 
 
 def _times(seconds) -> bytes:

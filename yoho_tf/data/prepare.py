@@ -1,4 +1,4 @@
-"""A published data set -> a folder of records.
+"""Data sets, published ones and a user's own -> a folder of records.
 
 Recordings become mono at one rate, in pieces of bounded length. What nobody
 said about them is marked unknown, so that no negative is invented:
@@ -22,17 +22,22 @@ from yoho_tf.data.sources import aliases
 from yoho_tf.events import EventTable
 from yoho_tf.labels import ClassMap
 
+EVALUATION_SPLITS = ("val", "validate", "test", "eval")
+
 
 @dataclass(frozen=True)
 class PrepareParams:
   """`yoho data prepare`.
 
   `piece_seconds`: longer recordings are cut; a rest below half a piece goes to
-  the piece before. `min_score`: soft labels from here on are events.
+  the piece before. `evaluation_piece_seconds`: the same in EVALUATION_SPLITS,
+  where a cut would make two events of one. `min_score`: soft labels from here
+  on are events.
   """
 
   sample_rate_hz: int = 16_000
   piece_seconds: float = 30.0
+  evaluation_piece_seconds: float = 300.0
   min_score: float = 0.5
   seed: int = 0
 
@@ -69,14 +74,46 @@ def prepare(
     except FileNotFoundError:
       if split not in getattr(module, "OPTIONAL", ()):
         raise
-  base.assert_disjoint(datasets)
   if class_map is None:
     class_map = ClassMap(datasets[0].labels)
+  return write(
+    datasets,
+    out,
+    class_map=class_map,
+    params=params,
+    about={"data": module.INFO.name, "fold": fold},
+    shard_bytes=shard_bytes,
+  )
+
+
+def write(
+  datasets,
+  out,
+  *,
+  class_map: ClassMap,
+  params: PrepareParams = PrepareParams(),  # noqa: B008 (frozen)
+  about: dict | None = None,
+  shard_bytes: int = records.SHARD_BYTES,
+) -> records.Index:
+  """Writes data sets as records.
+
+  Args:
+    datasets: `base.Dataset`s; the splits are those of their records.
+    out: the folder of records.
+    class_map: labels are looked up by name, then by class_maps/aliases.csv;
+      others are left out.
+    about: kept in the index beside `params`.
+
+  Raises:
+    ValueError: a group that is in two splits, no recording, or one that cannot
+      be read.
+  """
+  base.assert_disjoint(datasets)
   return records.write_records(
     out,
     _examples(datasets, class_map, params),
     class_map=class_map,
-    params={"data": module.INFO.name, "fold": fold, **vars(params)},
+    params={**(about or {}), **vars(params)},
     seeds={"order": params.seed},
     shard_bytes=shard_bytes,
   )
@@ -120,8 +157,10 @@ def examples_of(record, notes, names, class_map, params):
   events, unknown, tags = labels_of(notes, names, params.min_score)
   covered = {name for name in names.values() if name is not None}
   known = tuple(name for name in class_map if name in covered)
-  rate = params.sample_rate_hz
-  for first, waveform in pieces(record.path, rate, params.piece_seconds):
+  rate, seconds = params.sample_rate_hz, params.piece_seconds
+  if record.split in EVALUATION_SPLITS:
+    seconds = params.evaluation_piece_seconds
+  for first, waveform in pieces(record.path, rate, seconds):
     start, end = first / rate, (first + len(waveform)) / rate
     values, scale = quantise(waveform)
     yield Example(

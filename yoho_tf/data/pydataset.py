@@ -86,7 +86,13 @@ class RecordBatches(keras.utils.PyDataset):
     seed: of the order and of the choices.
     settings: `augment.Augmentation`, for training.
     first_epoch: epoch that the first pass counts as (after a resume).
-      Callbacks may set `next_epoch` before an epoch begins.
+    steps_per_epoch: batches that count as an epoch of training, as if passes
+      over the records followed one another without end; default: one pass.
+
+  `epoch` is a plain attribute. `training.callbacks.SetEpoch` sets it at the
+  start of each epoch; where nobody does, every epoch that Keras ends moves it
+  on by one. Before the first epoch Keras may pass over a few batches to build a
+  model: that counts too, so only with SetEpoch is the number Keras' own.
 
   Yields:
     `(waveform float32 [batch, samples], targets float32 [batch, cells,
@@ -104,6 +110,7 @@ class RecordBatches(keras.utils.PyDataset):
     seed=0,
     settings=augment.Augmentation(),  # noqa: B008 (frozen)
     first_epoch=0,
+    steps_per_epoch=None,
     **kwargs,
   ):
     super().__init__(**kwargs)
@@ -116,30 +123,47 @@ class RecordBatches(keras.utils.PyDataset):
     self.seed = seed
     self.training = training
     self.settings = settings if training else augment.OFF
-    self.epoch = self.next_epoch = first_epoch
+    self.epoch = first_epoch
+    self._is_begun = False
     self._order = (None, None)
+    whole, rest = divmod(len(self.reader), batch_size)
+    if training and not whole:
+      raise ValueError(
+        f"batch_size must be at most the {rest} examples of split {split!r}, "
+        f"got {batch_size}"
+      )
+    self._num_batches = whole + (rest > 0 and not training)  # of a pass
+    self._num_steps = steps_per_epoch or self._num_batches
 
   def __len__(self):
-    whole, rest = divmod(len(self.reader), self.batch_size)
-    return whole + (rest > 0 and not self.training)
+    return self._num_steps
 
   def on_epoch_begin(self):
-    self.epoch = self.next_epoch
-    self.next_epoch += 1
+    # Workers already run here, so that it is too late to change the epoch.
+    self._is_begun = True
 
-  def ids(self):
-    """int64 [examples]: the order of this epoch."""
+  def on_epoch_end(self):
+    # Keras also calls this once before it begins anything.
+    self.epoch += self._is_begun
+    self._is_begun = False
+
+  def ids(self, epoch=None):
+    """int64 [examples]: the order of a pass; default `epoch`."""
+    epoch = self.epoch if epoch is None else epoch
     if not self.training:
       return np.arange(len(self.reader))
-    if self._order[0] != self.epoch:
-      ids = augment.order(self.seed, self.epoch, len(self.reader))
-      self._order = (self.epoch, ids)
-    return self._order[1]
+    order = self._order  # other threads may replace it
+    if order[0] != epoch:
+      ids = augment.order(self.seed, epoch, len(self.reader))
+      order = self._order = (epoch, ids)
+    return order[1]
 
   def __getitem__(self, index):
-    first = index * self.batch_size
-    ids = self.ids()[max(first - 1, 0) : first + self.batch_size]
-    rows = augment.choices(self.seed, self.epoch, ids)
+    step = self.epoch * self._num_steps + index
+    epoch, place = divmod(step, self._num_batches)
+    first = place * self.batch_size
+    ids = self.ids(epoch)[max(first - 1, 0) : first + self.batch_size]
+    rows = augment.choices(self.seed, epoch, ids)
     windows = [self._window(i, row) for i, row in zip(ids.tolist(), rows)]
     # The partner of a mix is the example before, as it was drawn.
     mixed = [

@@ -9,6 +9,7 @@ shards of a split: random choices hang on it, whoever reads.
 import bisect
 import itertools
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +57,8 @@ class Index:
     """The sorted shards of a split.
 
     Raises:
-      ValueError: no such split, or a file of it is missing or cut.
+      ValueError: no such split, or a file of it is missing, cut or may not be
+        read.
     """
     if split not in self.counts:
       raise ValueError(f"split {did_you_mean(split, self.counts)}")
@@ -65,7 +67,10 @@ class Index:
       path = self.folder / shard.file
       size = path.stat().st_size if path.is_file() else None
       if size != shard.bytes:
+        size = "no file" if size is None else size
         raise RecordError(f"{path}: must have {shard.bytes} bytes, got {size}")
+      if not os.access(path, os.R_OK):
+        raise RecordError(f"{path}: must be readable; permission denied")
     return found
 
   def paths(self, split: str) -> list[Path]:
@@ -250,10 +255,29 @@ class Reader:
     place = example_id - self.first[shard]
     path, offset = self.paths[shard], int(self.offsets[shard][place])
     payload = tfrecord.read_at(path, offset, place)
-    try:
-      return from_bytes(payload, self.class_map)
-    except ValueError as error:
-      raise RecordError(f"{path}: record {place}: {error}") from None
+    return _example(payload, path, place, self.class_map)
+
+
+def _example(payload, path, place, class_map):
+  try:
+    return from_bytes(payload, class_map)
+  except ValueError as error:
+    raise RecordError(f"{path}: record {place}: {error}") from None
+
+
+def damage(index: Index, split: str) -> str | None:
+  """The first damaged record of a split, in one line; None where all is well.
+
+  Reads every record: for after an error, when whoever reads through tf.data
+  has no names to give.
+  """
+  try:
+    for path in index.paths(split):
+      for place, payload in enumerate(tfrecord.read(path)):
+        _example(payload, path, place, index.class_map)
+  except (RecordError, OSError) as error:
+    return str(error)
+  return None
 
 
 def verify(folder) -> Index:

@@ -281,9 +281,12 @@ def _rows(path):
 
 def attribution(pool: SourcePool) -> str:
   """CSV of what a model was trained on: role, label, source id, licence."""
-  rows = sorted(
-    {(s.role, s.label, s.source_id, s.licence) for s in pool.sources}
-  )
+  rows = {(s.role, s.label, s.source_id, s.licence) for s in pool.sources}
+  return attribution_csv(sorted(rows))
+
+
+def attribution_csv(rows) -> str:
+  """The same of given (role, label, source id, licence)."""
   return csv_text([("role", "label", "source_id", "licence"), *rows])
 
 

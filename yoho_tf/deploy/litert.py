@@ -12,7 +12,6 @@ from dataclasses import replace
 import numpy as np
 
 from yoho_tf.deploy import metadata
-from yoho_tf.params import to_json
 
 PRECISIONS = ("float32", "float16")
 
@@ -133,6 +132,8 @@ def _shape(tensor) -> list[int]:
 def yoho(network, params, *, class_map, precision="float16") -> bytes:
   """A YOHO network -> `waveform [1, samples]` -> `events [1, cells, ...]`.
 
+  On the lattice `window` the input is one window; a baseline gives `scores`.
+
   Args:
     network: built with `params` and `input="log_mel"`.
     params: stored inside, tuned post-processing included.
@@ -148,22 +149,21 @@ def yoho(network, params, *, class_map, precision="float16") -> bytes:
   from yoho_tf.layers.frontend import log_mel_layer
 
   front_layer = log_mel_layer(params.frontend)
+  samples = frames = None  # any length on the lattice `stride`
+  if params.lattice == "window":
+    samples, frames = params.window_samples, params.window_frames
   front = convert(
-    front_layer, [], shape=[1, None], name="waveform", output="log_mel"
+    front_layer, [], shape=[1, samples], name="waveform", output="log_mel"
   )
   trunk = convert(
-    lambda x: network({"log_mel": x})["events"],
+    lambda x: network({"log_mel": x})[params.output],
     [v.value for v in network.variables],
-    shape=[1, None, params.frontend.mel_bands],
+    shape=[1, frames, params.frontend.mel_bands],
     name="log_mel",
-    output="events",
+    output=params.output,
     precision=precision,
   )
   return metadata.pack(
     graft(front, trunk),
-    {
-      metadata.LABELS: "".join(f"{label}\n" for label in params.labels),
-      metadata.CLASS_MAP: class_map.text(),
-      metadata.PARAMS: to_json(replace(params, input="waveform")),
-    },
+    metadata.texts(replace(params, input="waveform"), class_map),
   )

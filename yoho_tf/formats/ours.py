@@ -3,8 +3,11 @@
 A row without the column `row_kind` is an event, or, where only the file is
 named, a recording without events. Other kinds: `tag` (score = value),
 `duration` (end = seconds), `unknown` and `known` (score = presence).
+
+With `columns`, {our column: the table's}, both read any table with a header.
 """
 
+import csv
 import math
 
 from yoho_tf.annotations import Annotations
@@ -23,9 +26,11 @@ from yoho_tf.formats.text import (
   make_events,
   read_table,
 )
-from yoho_tf.labels import csv_text
+from yoho_tf.labels import csv_text, did_you_mean
 from yoho_tf.results import Tags
 
+NEEDED = ("filename", "start", "end", "label")
+OURS = (*COLUMNS, "row_kind")
 NUMBERS = tuple(name for name in COLUMNS if name not in TEXT_COLUMNS)
 
 
@@ -40,16 +45,26 @@ class Csv(Format):
   extensions = (".csv",)
   keeps = EVERYTHING
   whole_results = True
+  options = ("columns",)
   delimiter = ","
 
   @classmethod
   def sniff(cls, head):
-    return {"filename", "start", "end", "label"} <= set(header_of(head))
+    return set(NEEDED) <= set(header_of(head))
 
   @classmethod
-  def read(cls, source):
+  def read(cls, source, *, columns=None):
+    """Reads one `text.Source`.
+
+    Args:
+      columns: {our column: the table's}, for tables with other names; a
+        column of ours that is left out has its own name. What the table
+        holds beside them goes to the extras.
+    """
     table = read_table(source)
-    table.need("filename", "start", "end", "label")
+    if columns is not None:
+      table = renamed(table, columns)
+    table.need(*NEEDED)
     columns, num_rows = table.columns, len(table.lines)
     kinds = columns.get("row_kind", ("",) * num_rows)
     rows = {kind: [] for kind in KINDS}
@@ -79,7 +94,7 @@ class Csv(Format):
       found = dict(zip(names, part(kind, *names)))
       return make_events(source, lines, allow_empty_label=True, **found)
 
-    names = [name for name in columns if name not in (*COLUMNS, "row_kind")]
+    names = [name for name in columns if name not in OURS]
     kind = "event" if rows["event"] else "tag"
     extras = dict(zip(names, part(kind, *names))) if rows[kind] else {}
     return Annotations(
@@ -109,7 +124,7 @@ class Csv(Format):
       header.append("row_kind")
       rows = [(*row, None) for row in rows]
     names = list(notes.extras)
-    clash = sorted({*names} & {*COLUMNS, "row_kind", "index", ""})
+    clash = sorted({*names} & {*OURS, "index", ""})
     if clash:
       raise ValueError(f"extras must have names of their own, got {clash}")
     extras = list(zip(*notes.extras.values()))
@@ -130,6 +145,62 @@ class Tsv(Csv):
   name = "tsv"
   extensions = (".tsv",)
   delimiter = "\t"
+
+
+def parse_columns(text: str) -> dict[str, str]:
+  """ "start=onset,end=offset" -> {"start": "onset", "end": "offset"}.
+
+  A part with a comma in it stands in quotes, as in a row of CSV.
+  """
+  columns = {}
+  for part in next(csv.reader([text], skipinitialspace=True)) or [""]:
+    ours, equals, name = (field.strip() for field in part.partition("="))
+    if not (ours and equals and name):
+      raise ValueError(f"must be OURS=NAME,..., got {part!r}")
+    if ours in columns:
+      raise ValueError(f"must name {ours} once, got {text!r}")
+    columns[ours] = name
+  check_columns(columns)
+  return columns
+
+
+def check_columns(columns) -> None:
+  """Raises ValueError where {our column: the table's} names none of ours."""
+  for name in columns:
+    if name not in OURS:
+      raise ValueError(f"name of a column {did_you_mean(name, OURS)}")
+
+
+def renamed(table, columns):
+  """A table under our names.
+
+  A column that is not asked for but has the name of one that is becomes
+  `table_NAME`.
+  """
+  check_columns(columns)
+  found, taken = {}, {*columns, *table.columns}
+  for ours, name in columns.items():
+    if name not in table.columns:
+      raise table.source.error(
+        1, f"column for {ours} {did_you_mean(name, table.columns)}"
+      )
+    found[ours] = table.columns[name]
+  for name, column in table.columns.items():
+    if name in columns.values():
+      continue
+    if name in columns:
+      while name in taken:
+        name = f"table_{name}"
+      taken.add(name)
+    found[name] = column
+  for ours in NEEDED:
+    if ours not in found:
+      raise table.source.error(
+        1,
+        f"columns must say which one is {ours}, got only "
+        f"{', '.join(columns)}; the table has {', '.join(table.columns)}",
+      )
+  return table._replace(columns=found)
 
 
 def gappy(table, column):

@@ -5,6 +5,7 @@ Seconds are stored and samples are properties. A preset is a value in
 `override(params, {"frontend.mel_bands": 128})`.
 """
 
+from yoho_tf.params.augmentation import Augmentation
 from yoho_tf.params.distributions import (
   Choice,
   Const,
@@ -53,16 +54,19 @@ from yoho_tf.params.scene import (
   scene_preset,
 )
 from yoho_tf.params.training import (
+  FINE_TUNING,
   TrainingParams,
 )
 
 __all__ = [
+  "Augmentation",
   "BootstrapParams",
   "BoxParams",
   "Choice",
   "Const",
   "Distribution",
   "EventParams",
+  "FINE_TUNING",
   "FrontendParams",
   "IntersectionParams",
   "JoinParams",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from yoho_tf.params.augmentation import Augmentation
 from yoho_tf.params.rules import choice, require
 from yoho_tf.params.scene import SCENE_PRESETS, SceneParams
 
@@ -10,7 +11,10 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 @dataclass(frozen=True)
 class TrainingParams:
-  """`training/fit.py`: two stages, new layers first, then everything."""
+  """`training/fit.py`: two stages, new layers first, then everything.
+
+  `augmentation` is for records; scenes are cut anywhere as it is.
+  """
 
   seed: int = 0
   batch_size: int = 32  # of a step, over all devices and hosts
@@ -29,13 +33,15 @@ class TrainingParams:
   patience_epochs: int = 15  # without a better score ends a stage; 0 = never
   evaluate_every_epochs: int = 1
   tensorboard: bool = False
-  gain_db: tuple[float, ...] = (-20.0, 6.0)
+  gain_db: tuple[float, ...] = (-20.0, 6.0)  # uniform range
   frequency_masks: int = 1
   frequency_mask_bands: int = 7
   time_masks: int = 2
   time_mask_frames: int = 24
   num_validation_scenes: int = 100  # scored after every epoch
   num_tuning_scenes: int = 400  # post-processing is fitted on them
+  num_test_scenes: int = 300  # reported at the end, where there are sources
+  augmentation: Augmentation = Augmentation()
   scene: SceneParams = SCENE_PRESETS["everyday"]
 
   def __post_init__(self):
@@ -52,3 +58,14 @@ class TrainingParams:
     for name in ("gradient_clip_norm", "patience_epochs"):
       value = getattr(self, name)
       require(value >= 0, f"training.{name}", "be at least 0", value)
+
+
+# A few minutes of one's own recordings on a network that heard others.
+FINE_TUNING = TrainingParams(
+  batch_size=16,
+  head_steps=100,
+  steps=600,
+  steps_per_epoch=50,
+  warmup_steps=50,
+  patience_epochs=5,
+)

@@ -94,3 +94,52 @@ def rows(reference, estimates, durations, labels, *, num_samples=1000, seed=0):
       "event_f1": (event, bootstrap(event, params)),
     }
   return table
+
+
+COLUMNS = {
+  "segment_f1": "segment F1 (1 s)",
+  "event_f1": "event F1 (0.2 s, 20 %)",
+}
+
+
+def plain(table) -> dict:
+  """`rows` as numbers: value (micro), macro, low and high."""
+  return {
+    name: {
+      column: {
+        "value": float(result["f1_micro"]),
+        "macro": float(result["f1_macro"]),
+        "low": float(interval["f1_micro"].low),
+        "high": float(interval["f1_micro"].high),
+      }
+      for column, (result, interval) in row.items()
+    }
+    for name, row in table.items()
+  }
+
+
+def lines(table) -> list[str]:
+  """`rows` as text: micro F1 with its interval."""
+  width = max(map(len, table))
+  found = [f"{'':{width}}  " + "  ".join(f"{v:22}" for v in COLUMNS.values())]
+  for name, row in plain(table).items():
+    cells = [
+      f"{row[c]['value']:.3f} [{row[c]['low']:.3f}, {row[c]['high']:.3f}]"
+      for c in COLUMNS
+    ]
+    found.append(f"{name:{width}}  " + "  ".join(f"{v:22}" for v in cells))
+  return [line.rstrip() for line in found]
+
+
+def class_lines(table, labels) -> list[str]:
+  """F1 of each class of the table's first row."""
+  first = next(iter(table.values()))
+  width = max(map(len, labels))
+  found = [f"{'class':{width}}  segment F1  event F1  reference events"]
+  for label in labels:
+    segment, event = (first[c][0].class_wise[label] for c in COLUMNS)
+    count = int(event["tp"] + event["fn"])
+    found.append(
+      f"{label:{width}}  {segment['f1']:10.3f}  {event['f1']:8.3f}  {count:16}"
+    )
+  return found

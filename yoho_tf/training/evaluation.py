@@ -1,12 +1,13 @@
 """Scenes and recordings of known content, and scores on them."""
 
 import pathlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from yoho_tf import audio
-from yoho_tf.data import sources, synth
+from yoho_tf.data import records, sources, synth
 from yoho_tf.events import EventTable
 from yoho_tf.metrics import event_metrics, segment_metrics
 from yoho_tf.models import yoho
@@ -19,7 +20,7 @@ class Validation:
 
   Attributes:
     split: where they come from: "val", "test", ...
-    waveforms: `{filename: float32 [samples]}`.
+    waveforms: mapping of filename to float32 [samples].
     reference: `EventTable` of these files.
     durations: `{filename: seconds}`.
     network: the Keras network that hears them, with `log_mel` input.
@@ -49,14 +50,60 @@ class Validation:
       num_scenes=num_scenes,
       seed=training.seed + 1,
     )
-    rate = params.frontend.sample_rate_hz
+    rate = training.scene.sample_rate_hz
     durations = {name: len(w) / rate for name, w in waveforms.items()}
     return cls(split, waveforms, reference, durations, network)
+
+  @classmethod
+  def of_records(cls, network, index, params, *, split="val"):
+    """The pieces of a split in which somebody listened for every class.
+
+    Args:
+      index: `records.Index`.
+      params: `YohoParams`.
+
+    Raises:
+      ValueError: there is none.
+    """
+    reader = records.Reader(index, split)
+    place, tables, durations = {}, [EventTable.empty()], {}
+    for number, example in enumerate(reader):
+      if len(example.unknown) or example.known_labels is not None:
+        continue
+      name = example.filename
+      if example.offset_seconds:
+        name = f"{name}@{example.offset_seconds:g}"
+      place[name] = number
+      durations[name] = example.duration_seconds
+      tables.append(example.events.replace(filename=name))
+    if not place:
+      raise ValueError(
+        f"split {split!r} of {str(index.folder)!r} must hold recordings that "
+        "are labelled for every class; received none"
+      )
+    reference = EventTable.concat(tables)
+    return cls(split, _Recorded(reader, place), reference, durations, network)
 
   def cells(self, params):
     """`{filename: outputs}` of the network, as `predict_cells`."""
     predict = keras_predict(self.network, params)
     return predict_cells(predict, self.waveforms, params)
+
+
+class _Recorded(Mapping):
+  """Waveforms of records, read when they are asked for."""
+
+  def __init__(self, reader, place):
+    self.reader, self.place = reader, place
+
+  def __getitem__(self, name):
+    return self.reader[self.place[name]].floats()
+
+  def __iter__(self):
+    return iter(self.place)
+
+  def __len__(self):
+    return len(self.place)
 
 
 def scene_set(pool, scene_params, *, labels, num_scenes, seed):

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 
 from yoho_tf import files
-from yoho_tf.data import sources
-from yoho_tf.deploy import litert
+from yoho_tf.deploy import keras_file, litert
 from yoho_tf.labels import ClassMap
+from yoho_tf.models import yoho
 from yoho_tf.params import to_json
-from yoho_tf.training import calibrate, evaluation, tune
+from yoho_tf.training import baselines, calibrate, evaluation, fit, tune
 from yoho_tf.training.callbacks import save_weights
 
 
@@ -22,68 +22,58 @@ def finish(
   training,
   *,
   name,
-  train_pool,
-  validation_pool,
+  material,
   out_folder,
   facts=None,
   log=print,
 ):
-  """Tunes on validation scenes and writes `<name>.*` into `out_folder`.
+  """Tunes on validation files, reports on test files, writes `<name>.*`.
 
   Writes `<name>.sources.csv` (attribution), `<name>.weights.h5`,
-  `<name>.params.json` and, under TensorFlow, `<name>.tflite` (float16 network,
-  float32 front end, class map and tuned params inside) and `<name>.json`
-  (facts for `yoho models`).
+  `<name>.keras` (front end, class map and params inside), `<name>.params.json`
+  and, under TensorFlow, `<name>.tflite` (float16 network, float32 front end,
+  class map and tuned params inside) and `<name>.json` (facts for `yoho
+  models`). Where the material has test files, their scores go into
+  `test.json`, beside chance and the network before training.
 
   Args:
     network: float32, with `input="log_mel"`, as `fit.train` returns it.
-    train_pool, validation_pool: `SourcePool` of the splits; the first is
-      listed, on the second the post-processing is fitted.
+    material: of `fit.train`.
     facts: more entries of the JSON, e.g. description and licence.
 
   Returns:
     The params with tuned post-processing.
   """
   out = pathlib.Path(out_folder)
-  validation = evaluation.Validation.of_scenes(
-    network,
-    validation_pool,
-    params,
-    training,
-    num_scenes=training.num_tuning_scenes,
-  )
+  validation = material.tuning(network)
   reference, durations = validation.reference, validation.durations
-  log(f"tuning on {len(durations)} validation scenes")
-  cells = validation.cells(params)
-
-  def scores(params):
-    estimate = evaluation.decode_all(cells, params, durations)
-    return evaluation.scores(reference, estimate, durations, params.labels)
-
-  before = scores(params)
-  params = tune.tune(cells, reference, durations, params)
-  after = scores(params)
-  for title, values in (("untuned", before), ("tuned", after)):
+  log(f"tuning on {len(durations)} validation files")
+  untuned, params, cells = params, *_tuned(validation, params)
+  after = _scores(validation, cells, params)
+  for title, values in (
+    ("untuned", _scores(validation, cells, untuned)),
+    ("tuned", after),
+  ):
     log(f"{title} " + " ".join(f"{k} {v:.3f}" for k, v in values.items()))
   errors = calibrate.calibration_errors(cells, reference, durations, params)
   log(
     "calibration error " + " ".join(f"{k} {v:.3f}" for k, v in errors.items())
   )
-
-  files.replace_text(
-    out / f"{name}.sources.csv", sources.attribution(train_pool)
-  )
+  class_map = ClassMap.for_names(params.labels)
+  files.replace_text(out / f"{name}.sources.csv", material.attribution)
   save_weights(network, out / f"{name}.weights.h5")
+  keras_file.write(network, params, out / f"{name}.keras", class_map=class_map)
   files.replace_text(
     out / f"{name}.params.json", to_json(replace(params, input="waveform"))
   )
+  if material.test:
+    report(network, untuned, params, material, out, log=log)
   if keras.backend.backend() != "tensorflow":
     log(
       f"no {name}.tflite: it needs TensorFlow; the same command under "
       "KERAS_BACKEND=tensorflow trains nothing again and writes it"
     )
     return params
-  class_map = ClassMap.for_names(params.labels)
   data = litert.yoho(network, params, class_map=class_map)
   files.replace_bytes(out / f"{name}.tflite", data)
   facts = {
@@ -104,17 +94,86 @@ def finish(
   return params
 
 
+def _tuned(validation, params):
+  """Params fitted to the files, and the outputs they were fitted to."""
+  cells = validation.cells(params)
+  tuned = tune.tune(cells, validation.reference, validation.durations, params)
+  return tuned, cells
+
+
+def _scores(validation, cells, params):
+  estimate = evaluation.decode_all(cells, params, validation.durations)
+  return evaluation.scores(
+    validation.reference, estimate, validation.durations, params.labels
+  )
+
+
+def report(network, untuned, params, material, out, *, log=print) -> None:
+  """Scores on test files, printed and written to `test.json`.
+
+  Args:
+    network, params: trained and tuned.
+    untuned: the params before tuning; the network before training, of
+      `initial.weights.h5`, is tuned the same way.
+    out: the run folder.
+  """
+  test = material.test(network)
+
+  def events(network, params):
+    cells = replace(test, network=network).cells(params)
+    return evaluation.decode_all(cells, params, test.durations)
+
+  found = events(network, params)
+  estimates = {
+    "trained": found,
+    "chance: answers of another file": baselines.shuffled(
+      found, test.durations, seed=0
+    ),
+    "chance: always active": baselines.always_active(
+      test.durations, params.labels
+    ),
+  }
+  if (out / fit.INITIAL).is_file():
+    start = yoho.build(untuned)
+    start.load_weights(out / fit.INITIAL)
+    tuned, _ = _tuned(material.tuning(start), untuned)
+    estimates["before training"] = events(start, tuned)
+  table = baselines.rows(
+    test.reference, estimates, test.durations, params.labels
+  )
+  hours = sum(test.durations.values()) / 3600
+  log(
+    f"test: {len(test.durations)} files, {hours:.2f} h, "
+    f"{len(test.reference)} events"
+  )
+  for line in baselines.lines(table):
+    log(line)
+  for line in baselines.class_lines(table, params.labels):
+    log(line)
+  files.replace_text(
+    out / "test.json", json.dumps(baselines.plain(table), indent=2) + "\n"
+  )
+
+
 def _check(path, params, cells, waveforms, log):
   """The artefact against Keras on real scenes; more than 0.02 apart fails."""
   from yoho_tf.deploy import runtime
 
   network = runtime.LiteRt(path)
   worst = 0.0
-  for key in list(waveforms)[:20]:
-    waveform = evaluation.padded(waveforms[key], params)
-    got = network({"waveform": waveform[None]})["events"][0]
+  some = {key: waveforms[key] for key in list(waveforms)[:20]}
+  found = evaluation.predict_cells(
+    lambda windows: network({"waveform": windows})[params.output],
+    some,
+    params,
+    batch_size=1,
+  )
+  for key, got in found.items():
     worst = max(worst, float(np.abs(got - cells[key]).max()))
-  log(f"{path.name}: largest difference from Keras {worst:.5f} on 20 scenes")
+  log(
+    f"{path.name}: largest difference from Keras {worst:.5f} on {len(some)} "
+    "files"
+  )
   if worst > 0.02:
     path.rename(path.with_suffix(".failed.tflite"))
     raise ValueError(

@@ -9,12 +9,12 @@ resume.py keeps weights, optimizer, seeds and epoch, and batches depend on
 import contextlib
 import json
 import pathlib
+import warnings
 from dataclasses import asdict, replace
 
 import keras
 
 from yoho_tf import weights_h5
-from yoho_tf.data import pydataset, sources
 from yoho_tf.files import replace_text
 from yoho_tf.layers import augment, frontend
 from yoho_tf.models import yoho
@@ -22,19 +22,23 @@ from yoho_tf.params import TrainingParams, YohoParams, to_json
 from yoho_tf.training import (
   callbacks,
   distribution,
-  evaluation,
   resume,
   schedules,
 )
+from yoho_tf.training.material import Material
 
 BODY_LAYERS = 14  # those that YAMNet's weights fill
+INITIAL = "initial.weights.h5"
 
 
 def training_model(network, params: YohoParams, training: TrainingParams):
-  """waveform -> logits: front end, SpecAugment, then `network`."""
+  """waveform -> logits: gain, front end, SpecAugment, then `network`."""
   samples = params.window_samples + params.extra_samples
   waveform = keras.Input((samples,), dtype="float32", name="waveform")
-  x = frontend.log_mel_layer(params.frontend)(waveform)
+  x = augment.RandomGain(
+    gain_db=training.gain_db, seed=training.seed, name="random_gain"
+  )(waveform)
+  x = frontend.log_mel_layer(params.frontend)(x)
   x = augment.SpecAugment(
     frequency_masks=training.frequency_masks,
     frequency_mask_bands=training.frequency_mask_bands,
@@ -59,30 +63,26 @@ def train(
   params: YohoParams,
   training: TrainingParams,
   *,
-  source_folder,
+  material: Material,
   out_folder,
-  permissive_only: bool,
   yamnet_weights=None,
   family=None,
   initial_weights=None,
   devices=1,
-  workers=1,
   log=print,
 ):
-  """Trains on synthetic scenes; returns the best weights' network and params.
+  """Trains; returns the network with the best weights and its params.
 
   Args:
-    source_folder: with `manifest.csv` (data/sources.py).
+    material: batches and files of known content (material.py).
     out_folder: run folder: `params.json`, `training.json`, `log_<stage>.csv`,
       `best.weights.h5`, `best.json`. An existing run with the same settings is
       continued; with others it is an error. Several hosts share it.
-    permissive_only: use material that allows commercial use only.
     yamnet_weights: 110-dataset file of the family that `params.activation`
       names, for layers 1-14.
     initial_weights: `.weights.h5` of a network with the same body, loaded
       after that; a head of another width is left as it is.
     devices: number of devices of this host to train on (distribution.py).
-    workers: threads that make batches.
 
   Returns:
     The network, float32 on one device whatever it was trained with, and the
@@ -93,10 +93,11 @@ def train(
   if not distribution.is_first_host():
     log = _silent
   keras.utils.set_random_seed(training.seed)
-  if yamnet_weights and not params.frozen_batchnorm_layers:
+  is_loaded = bool(yamnet_weights or initial_weights)
+  if is_loaded and not params.frozen_batchnorm_layers:
     params = replace(params, frozen_batchnorm_layers=BODY_LAYERS)
   params = replace(params, input="log_mel")
-  _check_settings(out, params, training, permissive_only)
+  _check_settings(out, params, training, material.about)
   scope = distribution.scope(devices, training.batch_size)
   with scope(), _precision(training.precision):
     network = yoho.build(params)
@@ -111,26 +112,17 @@ def train(
         head=False,
       )
     if initial_weights:
-      network.load_weights(initial_weights, skip_mismatch=True)
+      load_body(network, initial_weights)
+  if distribution.is_first_host() and not (out / INITIAL).is_file():
+    callbacks.save_weights(network, out / INITIAL)
   measured = yoho.build(params)
-  validation = evaluation.Validation.of_scenes(
-    measured,
-    pool(source_folder, "val", params, permissive_only),
-    params,
-    training,
-    num_scenes=training.num_validation_scenes,
-  )
-  batches = pydataset.SceneBatches(
-    pool(source_folder, "train", params, permissive_only),
-    params,
-    training,
-    workers=workers,
-  )
-  if distribution.num_hosts() > 1:
-    batches = distribution.HostShare(batches, workers=workers)
+  validation = material.validation(measured)
+  absent = sorted(set(params.labels) - set(validation.reference.label))
+  if absent:
+    log(f"no validation event of {', '.join(absent)}")
 
   stages = [("all", training.steps, training.learning_rate)]
-  if yamnet_weights:
+  if is_loaded:
     head = ("head", training.head_steps, training.head_learning_rate)
     stages.insert(0, head)
   first_epoch = 0
@@ -155,7 +147,7 @@ def train(
         )
         _fit_stage(
           model,
-          batches,
+          material,
           validation,
           params,
           training,
@@ -174,8 +166,24 @@ def train(
   return measured, params
 
 
+def load_body(network, path) -> None:
+  """Weights of another network: whatever has the same shape.
+
+  Raises:
+    ValueError: no `.weights.h5`.
+  """
+  if not str(path).endswith(".weights.h5") or not pathlib.Path(path).is_file():
+    raise ValueError(
+      f"initial_weights must be a .weights.h5 file; received {str(path)!r}"
+    )
+  with warnings.catch_warnings():  # of the head of other classes
+    for words in (".*could not be loaded", "Skipping nested container"):
+      warnings.filterwarnings("ignore", message=words)
+    network.load_weights(path, skip_mismatch=True)
+
+
 def _fit_stage(
-  model, batches, validation, params, training, *, name, epochs, out, log
+  model, material, validation, params, training, *, name, epochs, out, log
 ):
   """One `fit`, from where a killed run stopped to the last epoch."""
   first, last = epochs
@@ -188,12 +196,14 @@ def _fit_stage(
     every_epochs=training.evaluate_every_epochs,
     output_dir=out,
     restore_best=name == "all",  # the next stage goes on from the last weights
+    allow_absent=True,
   )
-  every_host = [
-    callbacks.SetEpoch(batches),
-    callbacks.KeepFreedMemory(),
-    evaluate,
-  ]
+  batches = material.batches(start)
+  every_host = [callbacks.KeepFreedMemory(), evaluate]
+  if isinstance(batches, keras.utils.PyDataset):
+    if distribution.num_hosts() > 1:
+      batches = distribution.HostShare(batches, workers=batches.workers)
+    every_host.insert(0, callbacks.SetEpoch(batches))
   if training.patience_epochs:
     every_host.append(
       callbacks.StopWithoutProgress(
@@ -206,28 +216,18 @@ def _fit_stage(
     if training.tensorboard:
       first_host.append(callbacks.TensorBoard(out / "tensorboard"))
     first_host += [callbacks.Progress(log), resume.SaveState(state)]
-  model.fit(
-    batches,
-    initial_epoch=start,
-    epochs=last,
-    shuffle=False,  # the batches are random already, and stay repeatable
-    verbose=0,
-    callbacks=every_host + first_host,
-  )
-
-
-def pool(folder, split, params, permissive_only):
-  """Material of a split, without the recordings kept for evaluation."""
-  exclude = ()
-  if split != "train":
-    exclude = sources.real_strong_ids(folder, split="val")
-  return sources.read_manifest(
-    folder,
-    split=split,
-    labels=params.labels,
-    permissive_only=permissive_only,
-    exclude_ids=exclude,
-  )
+  try:
+    model.fit(
+      batches,
+      initial_epoch=start,
+      epochs=last,
+      steps_per_epoch=training.steps_per_epoch,
+      shuffle=False,  # the batches are random already, and stay repeatable
+      verbose=0,
+      callbacks=every_host + first_host,
+    )
+  except Exception as error:
+    raise material.explain(error) from None
 
 
 def _optimizer(training, peak, steps):
@@ -258,22 +258,37 @@ def _precision(policy):
     keras.config.set_dtype_policy(before)
 
 
-def _check_settings(out, params, training, permissive_only):
+def _check_settings(out, params, training, about):
   """Writes the settings of a new run, or compares them with the old run's."""
-  settings = {**asdict(training), "permissive_only": permissive_only}
   texts = {
     "params.json": to_json(params),
-    "training.json": json.dumps(settings, indent=2),
+    "training.json": json.dumps({**asdict(training), **about}, indent=2),
   }
   for name, text in texts.items():
     path = out / name
-    if path.is_file() and json.loads(path.read_text()) != json.loads(text):
-      raise ValueError(
-        f"out must be a new folder or a run with the same settings; {name} in "
-        f"{str(out)!r} differs"
-      )
-    if distribution.is_first_host():
+    if path.is_file():
+      before, now = _flat(json.loads(path.read_text())), _flat(json.loads(text))
+      changed = [k for k in {**before, **now} if before.get(k) != now.get(k)]
+      if changed:
+        key = changed[0]
+        raise ValueError(
+          f"out must be a new folder or a run with the same settings; {name} "
+          f"in {str(out)!r} has {key} = {before.get(key)!r}, not "
+          f"{now.get(key)!r}"
+        )
+    elif distribution.is_first_host():
       replace_text(path, text)
+
+
+def _flat(settings, prefix="") -> dict:
+  """Nested settings by dotted key."""
+  flat = {}
+  for key, value in settings.items():
+    if isinstance(value, dict) and value:
+      flat |= _flat(value, f"{prefix}{key}.")
+    else:
+      flat[prefix + key] = value
+  return flat
 
 
 def _silent(line):

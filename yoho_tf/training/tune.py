@@ -19,7 +19,7 @@ from yoho_tf.training.evaluation import decode_all, scores, unthresholded
 
 GRID = {
   "low": (0.1, 0.2, 0.3, 0.4, 0.5),
-  "merge_gap_seconds": (0.05, 0.16, 0.3, 0.5, 1.0),
+  "merge_gap_seconds": (0.02, 0.05, 0.16, 0.3, 0.5, 1.0),
   "min_duration_seconds": (0.0, 0.1, 0.2, 0.4),
 }
 NUM_THRESHOLDS = 60

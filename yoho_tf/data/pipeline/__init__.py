@@ -66,8 +66,9 @@ def record_dataset(
 
   Raises:
     ValueError: a class map or rate that is not the model's, no such split, a
-      shard that is missing or cut. A record that is damaged inside raises
-      tf.errors.DataLossError; `records.verify` names it.
+      shard that is missing, cut or may not be read. A record that is damaged
+      inside raises a tf.errors.OpError when it is reached: see
+      `readable_error`.
   """
   if not isinstance(index, records.Index):
     index = records.read_index(index)
@@ -113,6 +114,9 @@ def record_dataset(
   def epoch_of_batches(epoch):
     examples = stored(epoch) if cached is None else cached
     if training:
+      # The seed below is all that counts, whatever tf.random.set_seed said
+      # (after 0 TensorFlow would ask a symbolic seed for its value).
+      tf.compat.v1.get_default_graph().seed = None
       examples = examples.shuffle(
         shuffle_buffer,
         seed=seed + 7919 * (epoch + 1),
@@ -163,6 +167,40 @@ def num_steps(index, *, split="train", batch_size=32, training=True) -> int:
     index = records.read_index(index)
   whole, rest = divmod(index.num_examples(split), batch_size)
   return whole + (rest > 0 and not training)
+
+
+def readable_error(error, index, split="train") -> Exception:
+  """What to raise for an error of a dataset: names the record that is damaged.
+
+      try:
+        model.fit(dataset)
+      except tf.errors.OpError as error:
+        raise pipeline.readable_error(error, index, split) from None
+
+  Args:
+    error: what TensorFlow raised.
+    index: `records.Index`, or the folder.
+    split: of the records.
+
+  Returns:
+    `records.RecordError`, one line with shard and record; or `error` itself
+    where it cannot come from a record, or every record is well.
+  """
+  if not isinstance(error, _OF_RECORDS):
+    return error
+  if not isinstance(index, records.Index):
+    index = records.read_index(index)
+  found = records.damage(index, split)
+  return error if found is None else records.RecordError(found)
+
+
+# Wrong bytes, what no longer parses, and files that go away meanwhile.
+_OF_RECORDS = (
+  tf.errors.DataLossError,
+  tf.errors.InvalidArgumentError,
+  tf.errors.NotFoundError,
+  tf.errors.PermissionDeniedError,
+)
 
 
 def scene_dataset(
