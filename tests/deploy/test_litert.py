@@ -210,3 +210,39 @@ def test_another_vocabulary_is_refused():
     litert.yoho(
       small.network(), small.PARAMS, class_map=ClassMap.bundled("urban")
     )
+
+
+# ---- the paper's windows, and its baselines ---------------------------------
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("baseline", ["none", "cnn", "crnn"])
+def test_windows_and_baselines_equal_keras(baseline, tmp_path):
+  """A GRU is a loop: its body is a subgraph that moves with the graft."""
+  from yoho_tf.deploy import keras_file
+  from yoho_tf.models import yoho
+
+  params = dataclasses.replace(
+    small.PAPER, labels=("Speech", "Music"), baseline=baseline
+  )
+  log_mel = dataclasses.replace(params, input="log_mel")
+  network = yoho.build(log_mel)
+  small.draw_kernels(network)
+  class_map = ClassMap.for_names(params.labels)
+  paths = [tmp_path / f"model.{end}" for end in ("tflite", "keras")]
+  paths[0].write_bytes(
+    litert.yoho(network, log_mel, class_map=class_map, precision="float32")
+  )
+  keras_file.write(network, log_mel, paths[1], class_map=class_map)
+  rate = params.frontend.sample_rate_hz
+  lite, own = (hub.load(path) for path in paths)
+  assert lite.params == own.params
+  windows = small.signal(8.0, rate=rate)[None]
+  got, expected = (
+    model.network({"waveform": windows})[params.output] for model in (lite, own)
+  )
+  assert np.asarray(expected).std() > 1e-3
+  np.testing.assert_allclose(got, expected, atol=1e-3)
+  clip = small.signal(20.0, rate=rate, seed=1)
+  counts = [len(model.predict(clip).events) for model in (lite, own)]
+  assert counts[0] == counts[1]

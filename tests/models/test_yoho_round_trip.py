@@ -148,6 +148,23 @@ def oracle_f1(params):
   )["f1_micro"]
 
 
+def test_events_apart_in_one_cell_stay_apart():
+  """1 ms between them, far below the gap that is closed between cells."""
+  params = override(EVERYDAY, {"slots": 3})
+  label = params.labels[0]
+  rows = [(0.34, 0.42, label), (0.421, 0.5, label), (0.501, 0.6, label)]
+  outputs = {"events": yoho.encode(table(*rows), params)}
+  events = yoho.decode(outputs, params).events
+  np.testing.assert_allclose(
+    np.stack([events.start, events.end], axis=1),
+    [row[:2] for row in rows],
+    atol=1e-6,
+  )
+  # One event over a cell's edge is one, with any number of slots.
+  outputs = {"events": yoho.encode(table((0.5, 0.9, label)), params)}
+  assert len(yoho.decode(outputs, params).events) == 1
+
+
 def test_oracle_segment_f1():
   two_slots = {"slots": 2, "postprocess.merge_gap_seconds": 0.0}
   assert oracle_f1(EVERYDAY) >= 0.99

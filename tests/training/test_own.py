@@ -137,7 +137,10 @@ def test_test_files_are_scored_beside_chance(run, data):
   assert sum(map(len, groups.values())) == 12
 
 
-def test_repeating_the_command_trains_nothing_again(run, data, capsys):
+def test_repeating_the_command_trains_nothing_again(
+  run, data, capsys, monkeypatch
+):
+  monkeypatch.setattr("yoho_tf.training.finish.finish", lambda *a, **k: None)
   kept = ("all.weights.h5", "records/index.json", "class_map.csv")
   before = [(run / name).stat().st_mtime_ns for name in kept]
   assert command.main(arguments(data, run)) == 0
@@ -182,6 +185,7 @@ def test_changed_labels_are_refused_and_nothing_is_overwritten(
   assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.large
 def test_a_clip_of_one_sound_each_is_mixed_into_scenes(
   tmp_path, write_wav, capsys, eager_steps
 ):
@@ -203,6 +207,7 @@ def test_a_clip_of_one_sound_each_is_mixed_into_scenes(
   assert yoho_tf.load(tmp_path / "run").labels == ("beep", "hiss")
 
 
+@pytest.mark.large
 def test_records_of_a_published_set(tmp_path, capsys, eager_steps):
   from yoho_tf.cli import data as data_command
 

@@ -65,8 +65,7 @@ class SceneBatches(keras.utils.PyDataset):
       scene, first, params.window_samples + params.extra_samples, rate
     )
     _, events = synth.crop(scene, first, params.window_samples, rate)
-    gain = 10 ** (rng.uniform(*training.gain_db) / 20)
-    return np.clip(waveform * np.float32(gain), -1, 1), events
+    return waveform, events
 
 
 class RecordBatches(keras.utils.PyDataset):

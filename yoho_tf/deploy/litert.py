@@ -101,12 +101,22 @@ def graft(front: bytes, trunk: bytes) -> bytes:
       return -1
     return joint if index == old else index + tensors
 
-  for tensor in b.tensors:
-    tensor.buffer += buffers
+  # Bodies of loops (a GRU) are subgraphs of their own, called by number.
+  shift = len(first.subgraphs) - 1
+  for subgraph in second.subgraphs:
+    for tensor in subgraph.tensors:
+      tensor.buffer += buffers
+    for operator in subgraph.operators:
+      operator.opcodeIndex += codes
+      for name, value in [
+        *getattr(operator.builtinOptions, "__dict__", {}).items()
+      ]:
+        if name.endswith("SubgraphIndex"):
+          setattr(operator.builtinOptions, name, value + shift)
   for operator in b.operators:
-    operator.opcodeIndex += codes
     operator.inputs = np.array([moved(i) for i in operator.inputs], np.int32)
     operator.outputs = np.array([moved(i) for i in operator.outputs], np.int32)
+  first.subgraphs += second.subgraphs[1:]
   first.buffers += second.buffers
   first.operatorCodes += second.operatorCodes
   a.tensors += b.tensors

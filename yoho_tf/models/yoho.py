@@ -291,10 +291,10 @@ def decode(
 
 
 def _pieces(grid, params, settings, duration):
-  """`[windows, cells, slots, 3]` of one class -> start, end, score arrays.
+  """`[windows, cells, slots, 3]` of one class -> start, end, score, cell.
 
   Seconds in the recording, listed by window, cell and slot, clipped to each
-  window's keep zone and to the recording.
+  window's keep zone and to the recording; cells are numbered through.
   """
   window, cell, slot = np.nonzero(grid[..., 0] >= settings.low)
   score, first, second = grid[window, cell, slot].T
@@ -321,16 +321,23 @@ def _pieces(grid, params, settings, duration):
   offset = window * inference.window_hop_seconds
   start, end = start + offset, np.minimum(end + offset, duration)
   keep = end > start
-  return start[keep], end[keep], score[keep]
+  number = window * grid.shape[1] + cell
+  return start[keep], end[keep], score[keep], number[keep]
 
 
-def _join(start, end, score, label, params, settings):
-  """Pieces of one class -> events: merge, drop short, calibrate, threshold."""
+def _join(start, end, score, cell, label, params, settings):
+  """Pieces of one class -> events: merge, drop short, calibrate, threshold.
+
+  What is apart within one cell is several events: `encode` would have joined
+  it otherwise.
+  """
   paper_code = params.inference.compat == "paper_code"
   listed = start
   order = np.argsort(start, kind="stable")
   start, end, score = start[order], end[order], score[order]
-  begin, stop, group = merge_gaps(start, end, settings.merge_gap_seconds)
+  is_apart = np.diff(cell[order], prepend=-1) == 0
+  gap = np.where(is_apart, 0.0, settings.merge_gap_seconds)
+  begin, stop, group = merge_gaps(start, end, gap)
   if len(begin):
     heads = np.searchsorted(group, np.arange(len(begin)))
     if settings.score == "max":

@@ -67,5 +67,6 @@ FINE_TUNING = TrainingParams(
   steps=600,
   steps_per_epoch=50,
   warmup_steps=50,
+  trainable_from_layer=8,
   patience_epochs=5,
 )
