@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from yoho_tf import losses
 from yoho_tf.losses import BinaryCrossEntropy, YohoLoss, boundary_error
 from yoho_tf.models import yoho
 from yoho_tf.params import PRESETS, YohoLossParams
@@ -295,3 +296,18 @@ def test_config_round_trip():
   assert again.get_config() == loss.get_config()
   truth, logits = random_batch()
   assert float(again(truth, logits)) == float(loss(truth, logits))
+
+
+def test_distillation_weighs_boundaries_by_the_teachers_presence():
+  rng = np.random.default_rng(0)
+  student, teacher = rng.normal(size=(2, 4, 5, 3, 6)).astype("float32")
+  layer = losses.Distillation(weight=0.25)
+  same = layer([student, teacher])
+  np.testing.assert_array_equal(np.asarray(same), student)
+  expected = 0.0
+  for mine, theirs in zip(student.reshape(4, -1, 3), teacher.reshape(4, -1, 3)):
+    for (p, s, e), (tp, ts, te) in zip(mine, theirs):
+      present = 1 / (1 + np.exp(-tp))
+      expected += (p - tp) ** 2 + present * ((s - ts) ** 2 + (e - te) ** 2)
+  (loss,) = layer.losses
+  np.testing.assert_allclose(float(loss), 0.25 * expected / 4, rtol=1e-5)

@@ -123,3 +123,36 @@ class YohoLoss(keras.losses.Loss):
       "presence boundary presence_weight boundary_weight edge_weight"
     ).split()
     return {**super().get_config(), **{k: getattr(self, k) for k in keys}}
+
+
+@_REGISTER
+class Distillation(keras.layers.Layer):
+  """Adds the distance from a teacher's logits to the loss of a model.
+
+  `[student, teacher]`, both `[batch, cells, classes, 3 * slots]` -> student.
+  Squared error of the presence, plus that of start and stop weighed by the
+  teacher's presence: where nothing sounds their logits mean nothing. Summed
+  over cells and classes, averaged over the batch, as `YohoLoss`.
+  """
+
+  def __init__(self, *, weight=0.5, **kwargs):
+    kwargs["dtype"] = "float32"
+    super().__init__(**kwargs)
+    self.weight = weight
+
+  def call(self, logits):
+    student, teacher = logits
+    _, cells, classes, width = ops.shape(student)
+    split = (-1, cells, classes, width // 3, 3)
+    teacher = ops.reshape(ops.stop_gradient(teacher), split)
+    error = ops.square(ops.reshape(student, split) - teacher)
+    present = ops.sigmoid(teacher[..., 0])
+    error = error[..., 0] + present * ops.sum(error[..., 1:], axis=-1)
+    self.add_loss(self.weight * ops.mean(ops.sum(error, axis=(1, 2, 3))))
+    return student
+
+  def compute_output_shape(self, input_shape):
+    return input_shape[0]
+
+  def get_config(self):
+    return {**super().get_config(), "weight": self.weight}

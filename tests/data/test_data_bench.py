@@ -50,6 +50,7 @@ def cells_of(line):
   return [cell.strip() for cell in line.strip("|\n").split("|")]
 
 
+@pytest.mark.large
 def test_the_table(small_network, tmp_path, capsys):
   pytest.importorskip("librosa")
   out = tmp_path / "table.md"
@@ -179,6 +180,7 @@ def test_their_targets_are_ours(rows):
   np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
+@pytest.mark.large
 def test_both_paths_feed_the_same(tmp_path):
   """The files of the notebooks hold what our step makes of our records."""
   pytest.importorskip("librosa")

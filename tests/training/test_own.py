@@ -231,6 +231,20 @@ def test_records_of_a_published_set(tmp_path, capsys, eager_steps):
   assert error.count("\n") == 1 and shard.name in error and "record 0" in error
 
 
+@pytest.mark.large
+def test_a_smaller_network_learns_from_a_finished_one(
+  run, data, tmp_path, capsys, eager_steps
+):
+  argv = arguments(data, tmp_path / "run", width=0.0625)
+  teacher = f"--teacher={run / 'model.keras'}"
+  assert command.main([*argv, teacher]) == 0, capsys.readouterr().err
+  assert yoho_tf.load(tmp_path / "run").labels == ("beep", "hiss")
+  argv = arguments(data, tmp_path / "other", slots=2)
+  assert command.main([*argv, teacher]) == 1
+  error = capsys.readouterr().err
+  assert error.count("\n") == 1 and "teacher must have the same slots" in error
+
+
 @pytest.mark.parametrize(
   ("options", "words"),
   [

@@ -43,6 +43,11 @@ def _parser(prog):
     "--data: those of the preset, where it is bundled",
   )
   parser.add_argument(
+    "--teacher",
+    metavar="MODEL.keras",
+    help="a finished model of the same classes to learn from as well",
+  )
+  parser.add_argument(
     "--set",
     action="append",
     default=[],
@@ -218,6 +223,7 @@ def _run(args):
     yamnet_weights=args.yamnet_weights,
     family=args.family,
     initial_weights=_initial_weights(args, params),
+    teacher=args.teacher,
     devices=args.devices,
     log=_log,
   )

@@ -29,6 +29,7 @@ class TrainingParams:
   weight_decay: float = 1e-4
   gradient_clip_norm: float = 20.0  # of each variable; 0 = no clipping
   ema_momentum: float = 0.0  # 0 = no averaging of weights
+  distillation_weight: float = 0.5  # of a teacher's logits, where there is one
   precision: str = "float32"  # of the body; front end and head stay float32
   patience_epochs: int = 15  # without a better score ends a stage; 0 = never
   evaluate_every_epochs: int = 1
@@ -55,7 +56,11 @@ class TrainingParams:
     for name in ("batch_size", "steps_per_epoch", "evaluate_every_epochs"):
       value = getattr(self, name)
       require(value >= 1, f"training.{name}", "be at least 1", value)
-    for name in ("gradient_clip_norm", "patience_epochs"):
+    for name in (
+      "gradient_clip_norm",
+      "patience_epochs",
+      "distillation_weight",
+    ):
       value = getattr(self, name)
       require(value >= 0, f"training.{name}", "be at least 0", value)
 

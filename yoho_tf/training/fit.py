@@ -14,8 +14,9 @@ from dataclasses import asdict, replace
 
 import keras
 
-from yoho_tf import weights_h5
-from yoho_tf.files import replace_text
+from yoho_tf import losses, weights_h5
+from yoho_tf.deploy import keras_file
+from yoho_tf.files import replace_text, sha256
 from yoho_tf.layers import augment, frontend
 from yoho_tf.models import yoho
 from yoho_tf.params import TrainingParams, YohoParams, to_json
@@ -31,14 +32,21 @@ BODY_LAYERS = 14  # those that YAMNet's weights fill
 INITIAL = "initial.weights.h5"
 
 
-def training_model(network, params: YohoParams, training: TrainingParams):
-  """waveform -> logits: gain, front end, SpecAugment, then `network`."""
+def training_model(
+  network, params: YohoParams, training: TrainingParams, *, teacher=None
+):
+  """waveform -> logits: gain, front end, SpecAugment, then `network`.
+
+  Args:
+    teacher: a network with the same front end, cells and classes, which hears
+      every window without masks (`losses.Distillation`).
+  """
   samples = params.window_samples + params.extra_samples
   waveform = keras.Input((samples,), dtype="float32", name="waveform")
   x = augment.RandomGain(
     gain_db=training.gain_db, seed=training.seed, name="random_gain"
   )(waveform)
-  x = frontend.log_mel_layer(params.frontend)(x)
+  log_mel = frontend.log_mel_layer(params.frontend)(x)
   x = augment.SpecAugment(
     frequency_masks=training.frequency_masks,
     frequency_mask_bands=training.frequency_mask_bands,
@@ -46,8 +54,13 @@ def training_model(network, params: YohoParams, training: TrainingParams):
     time_mask_frames=training.time_mask_frames,
     seed=training.seed,
     name="spec_augment",
-  )(x)
+  )(log_mel)
   logits = network({"log_mel": x})[params.logits]
+  if teacher is not None:
+    taught = teacher({"log_mel": log_mel}, training=False)[params.logits]
+    logits = losses.Distillation(
+      weight=training.distillation_weight, name="distillation"
+    )([logits, taught])
   return keras.Model(waveform, logits, name="yoho_training")
 
 
@@ -68,6 +81,7 @@ def train(
   yamnet_weights=None,
   family=None,
   initial_weights=None,
+  teacher=None,
   devices=1,
   log=print,
 ):
@@ -82,6 +96,8 @@ def train(
       names, for layers 1-14.
     initial_weights: `.weights.h5` of a network with the same body, loaded
       after that; a head of another width is left as it is.
+    teacher: the `.keras` of a finished run with the same labels, front end
+      and slots, to learn from besides the labels.
     devices: number of devices of this host to train on (distribution.py).
 
   Returns:
@@ -97,7 +113,10 @@ def train(
   if is_loaded and not params.frozen_batchnorm_layers:
     params = replace(params, frozen_batchnorm_layers=BODY_LAYERS)
   params = replace(params, input="log_mel")
-  _check_settings(out, params, training, material.about)
+  about = material.about
+  if teacher:
+    about = {**about, "teacher": sha256(teacher)}
+  _check_settings(out, params, training, about)
   scope = distribution.scope(devices, training.batch_size)
   with scope(), _precision(training.precision):
     network = yoho.build(params)
@@ -113,6 +132,7 @@ def train(
       )
     if initial_weights:
       load_body(network, initial_weights)
+    teacher = teacher and _teacher(teacher, params)
   if distribution.is_first_host() and not (out / INITIAL).is_file():
     callbacks.save_weights(network, out / INITIAL)
   measured = yoho.build(params)
@@ -137,7 +157,7 @@ def train(
         set_trainable(
           network, BODY_LAYERS + 1 if name == "head" else from_layer
         )
-        model = training_model(network, params, training)
+        model = training_model(network, params, training, teacher=teacher)
         model.compile(
           optimizer=_optimizer(training, peak, steps), loss=yoho.loss(params)
         )
@@ -164,6 +184,19 @@ def train(
     first_epoch = last_epoch
   measured.load_weights(out / "best.weights.h5")
   return measured, params
+
+
+def _teacher(path, params):
+  """The frozen network of a `.keras` whose logits mean what ours do."""
+  network, own = keras_file.read(path)
+  for name in ("labels", "frontend", "slots", "lattice", "window_seconds"):
+    if getattr(own, name) != getattr(params, name):
+      raise ValueError(
+        f"teacher must have the same {name}, {getattr(params, name)}; received "
+        f"{getattr(own, name)} ({str(path)!r})"
+      )
+  network.trainable = False
+  return keras.Model(network.input, network.output, name="teacher")
 
 
 def load_body(network, path) -> None:
@@ -216,6 +249,8 @@ def _fit_stage(
     if training.tensorboard:
       first_host.append(callbacks.TensorBoard(out / "tensorboard"))
     first_host += [callbacks.Progress(log), resume.SaveState(state)]
+  # Or Keras makes its variables inside the graph, and traces that twice.
+  model.optimizer.build(model.trainable_variables)
   try:
     model.fit(
       batches,
