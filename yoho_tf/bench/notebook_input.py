@@ -8,12 +8,15 @@ network takes log-mels. This module needs librosa for the first part.
 """
 
 import csv
+import functools
 import importlib.util
 import math
 from pathlib import Path
 
 import keras
 import numpy as np
+
+from yoho_tf.layers import conv
 
 
 def missing():
@@ -156,8 +159,22 @@ class NotebookBatches(keras.utils.PyDataset):
 
 
 def training_model(network, params):
-  """log_mel [batch, frames, bands, 1] -> logits, as theirs begins."""
+  """log_mel [batch, frames, bands, 1] -> logits, as theirs begins.
+
+  Its layers train as Keras' own do, which the notebooks use.
+  """
+  for layer in network.layers:
+    if isinstance(layer, conv.BatchNormalization):
+      layer.call = functools.partial(
+        keras.layers.BatchNormalization.call, layer
+      )
+    elif isinstance(layer, conv.Conv2D):
+      layer.call = functools.partial(_stock_conv, layer)
   shape = (params.window_frames, params.frontend.mel_bands)
   log_mel = keras.Input((*shape, 1), dtype="float32", name="log_mel")
   x = keras.layers.Reshape(shape)(log_mel)
   return keras.Model(log_mel, network({"log_mel": x})[params.logits])
+
+
+def _stock_conv(layer, inputs, training=None):
+  return keras.layers.Conv2D.call(layer, inputs)

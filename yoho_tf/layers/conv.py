@@ -6,6 +6,7 @@ A body is a table of rows `(kind, stride, channels)`, kept in the model file;
 """
 
 import keras
+from keras import ops
 
 
 @keras.saving.register_keras_serializable("yoho_tf")
@@ -26,11 +27,69 @@ class BatchNormalization(keras.layers.BatchNormalization):
     self.frozen = frozen
 
   def call(self, inputs, training=None, mask=None):
-    training = False if self.frozen else training
-    return super().call(inputs, training=training, mask=mask)
+    if self.frozen or not training or not self.trainable:
+      return super().call(inputs, training=False, mask=mask)
+    if self.synchronized or self.scale or mask is not None:
+      return super().call(inputs, training=True, mask=mask)
+    x = ops.cast(inputs, "float32")
+    axes = tuple(range(len(x.shape) - 1))
+    still = ops.stop_gradient(x)
+    mean = ops.mean(still, axis=axes)  # [channels]
+    variance = ops.mean(ops.square(still - mean), axis=axes)
+    for moving, value in (
+      (self.moving_mean, mean),
+      (self.moving_variance, variance),
+    ):
+      old = ops.cast(moving, value.dtype)
+      moving.assign(old * self.momentum + value * (1.0 - self.momentum))
+    x = _normalized(
+      x, ops.cast(self.beta, "float32"), mean, variance + self.epsilon
+    )
+    return ops.cast(x, self.compute_dtype)
 
   def get_config(self):
     return {**super().get_config(), "frozen": self.frozen}
+
+
+@ops.custom_gradient
+def _normalized(x, beta, mean, variance):
+  """(x - mean) / sqrt(variance) + beta by the batch's own statistics.
+
+  With the gradient written down (Ioffe and Szegedy 2015, section 3): what
+  TensorFlow derives from the operations takes three times as many passes over
+  the feature map, half of a training step on a CPU.
+  """
+  scale = ops.rsqrt(variance)
+  axes = tuple(range(len(x.shape) - 1))
+
+  def gradient(*args, upstream=None):
+    dy = args[0] if upstream is None else upstream
+    share = 1.0 / ops.cast(ops.size(dy) / dy.shape[-1], dy.dtype)
+    dbeta = ops.sum(dy, axis=axes)
+    dot = scale * (ops.sum(dy * x, axis=axes) - mean * dbeta)
+    slope = share * scale * scale * dot
+    dx = dy * scale - x * slope + (mean * slope - share * scale * dbeta)
+    return dx, dbeta, ops.zeros_like(mean), ops.zeros_like(variance)
+
+  return x * scale + (beta - mean * scale), gradient
+
+
+@keras.saving.register_keras_serializable("yoho_tf")
+class Conv2D(keras.layers.Conv2D):
+  """Keras' layer; with kernel 1 it trains as a matrix product.
+
+  That is the same sum, and its gradients run twice as fast on a CPU.
+  Otherwise, and in exports, it is the convolution. Named like Keras', because
+  `.weights.h5` files name layers by their class.
+  """
+
+  def call(self, inputs, training=None):
+    if not training or self.kernel_size != (1, 1) or self.use_bias:
+      return super().call(inputs)
+    *_, size, channels = self.kernel.shape
+    kernel = ops.reshape(self.kernel, (size, channels))
+    x = ops.matmul(ops.reshape(inputs, (-1, size)), kernel)
+    return ops.reshape(x, (-1, *ops.shape(inputs)[1:3], channels))
 
 
 def scaled(channels: int, width: float) -> int:
@@ -116,7 +175,7 @@ def body(
     )(x)
     x = pool(norm_act(x, name, number), stride, number)
     name = f"layer{number}_pointwise_conv"
-    x = keras.layers.Conv2D(
+    x = Conv2D(
       channels,
       1,
       padding="same",

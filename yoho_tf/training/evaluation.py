@@ -188,27 +188,24 @@ def predict_cells(predict, waveforms, params, *, batch_size=16):
   return dict(zip(waveforms, found, strict=True))
 
 
-def unthresholded(params):
-  """The params that keep every event, whatever its score, uncalibrated."""
+def at_threshold(params, threshold: float, **changes):
+  """The params with one threshold for every label, otherwise as tuned.
+
+  Args:
+    changes: other fields of the post-processing, for every label too.
+  """
+  changes = {"threshold": threshold, **changes}
   post = {
-    label: {
-      **values,
-      "threshold": 0.0,
-      "calibration_a": 1.0,
-      "calibration_b": 0.0,
-    }
+    label: {**values, **changes}
     for label, values in params.postprocess.per_label.items()
   }
-  return replace(
-    params,
-    postprocess=replace(
-      params.postprocess,
-      threshold=0.0,
-      calibration_a=1.0,
-      calibration_b=0.0,
-      per_label=post,
-    ),
-  )
+  post = replace(params.postprocess, **changes, per_label=post)
+  return replace(params, postprocess=post)
+
+
+def unthresholded(params):
+  """The params that keep every event, whatever its score, uncalibrated."""
+  return at_threshold(params, 0.0, calibration_a=1.0, calibration_b=0.0)
 
 
 def decode_all(cells, params, durations, *, decode=yoho.decode) -> EventTable:

@@ -48,7 +48,7 @@ def finish(
   validation = material.tuning(network)
   reference, durations = validation.reference, validation.durations
   log(f"tuning on {len(durations)} validation files")
-  untuned, params, cells = params, *_tuned(validation, params)
+  untuned, (params, cells) = params, tuned(validation, params)
   after = _scores(validation, cells, params)
   for title, values in (
     ("untuned", _scores(validation, cells, untuned)),
@@ -94,11 +94,11 @@ def finish(
   return params
 
 
-def _tuned(validation, params):
+def tuned(validation, params):
   """Params fitted to the files, and the outputs they were fitted to."""
   cells = validation.cells(params)
-  tuned = tune.tune(cells, validation.reference, validation.durations, params)
-  return tuned, cells
+  params = tune.tune(cells, validation.reference, validation.durations, params)
+  return params, cells
 
 
 def _scores(validation, cells, params):
@@ -136,8 +136,8 @@ def report(network, untuned, params, material, out, *, log=print) -> None:
   if (out / fit.INITIAL).is_file():
     start = yoho.build(untuned)
     start.load_weights(out / fit.INITIAL)
-    tuned, _ = _tuned(material.tuning(start), untuned)
-    estimates["before training"] = events(start, tuned)
+    start_params, _ = tuned(material.tuning(start), untuned)
+    estimates["before training"] = events(start, start_params)
   table = baselines.rows(
     test.reference, estimates, test.durations, params.labels
   )
