@@ -232,7 +232,7 @@ def test_d4_edges_are_errors_or_exact():
 
 def test_d5_pieces_are_sorted_before_they_merge():
   two = replace(STRIDE, slots=2)
-  outputs = piece(two, (0, 0, (1, 0.5, 0.9, 0.8, 0.1, 0.3)))
+  outputs = piece(two, (0, 0, (1, 0.5, 0.9, 0.8, 0.1, 0.6)))
   assert decoded(outputs, two) == [
     (round(0.1 * 0.32, 6), round(0.9 * 0.32, 6), "speech")
   ]

@@ -16,10 +16,17 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
+from yoho_tf.bench import at_least_one
 from yoho_tf.bench.data_material import make_task
 from yoho_tf.files import replace_text
 from yoho_tf.labels import did_you_mean
-from yoho_tf.params import PRESETS, TrainingParams, YohoParams, override
+from yoho_tf.params import (
+  PRESETS,
+  TrainingParams,
+  YohoParams,
+  override,
+  parse_settings,
+)
 
 PAPER = "yoho_urban_sed"
 
@@ -91,29 +98,19 @@ def environment() -> str:
   )
 
 
-def _at_least_one(text):
-  if text.isdecimal() and int(text) >= 1:
-    return int(text)
-  raise argparse.ArgumentTypeError(
-    f"must be a whole number of at least 1, got {text!r}"
-  )
-
-
 def parser(prog):
   p = argparse.ArgumentParser(prog=prog, description=__doc__)
   add = p.add_argument
   add("--preset", default="yoho_everyday")
-  add("--batch-size", type=_at_least_one, default=16)
-  add("--steps", type=_at_least_one, default=15, help="timed steps of a fit")
-  add(
-    "--workers", type=_at_least_one, default=1, help="threads that mix scenes"
-  )
+  add("--batch-size", type=at_least_one, default=16)
+  add("--steps", type=at_least_one, default=15, help="timed steps of a fit")
+  add("--workers", type=at_least_one, default=1, help="threads that mix scenes")
   add("--seconds", type=float, default=3.0, help="for which a stage is timed")
-  add("--repeats", type=_at_least_one, default=3)
+  add("--repeats", type=at_least_one, default=3)
   add("--sources", metavar="DIR", help="as in `yoho train`; default: made up")
   add(
     "--paper-batch-size",
-    type=_at_least_one,
+    type=at_least_one,
     default=32,
     help=f"of {PAPER}, which is fed as the notebooks do; always made-up clips",
   )
@@ -133,10 +130,7 @@ def settings(args):
   """(params of the preset, those of the paper, `TrainingParams`)."""
   params = [PRESETS[args.preset], PRESETS[PAPER]]
   training = TrainingParams(batch_size=args.batch_size)
-  for item in args.set:
-    key, equals, value = item.partition("=")
-    if not equals:
-      raise ValueError(f"--set must be KEY=VALUE; received {item!r}")
+  for key, value in parse_settings(args.set).items():
     if key.startswith("training."):
       training = override(training, {key.removeprefix("training."): value})
     else:

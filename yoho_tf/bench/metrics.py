@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from yoho_tf import metrics
-from yoho_tf.bench import activitynet, peers
+from yoho_tf.bench import activitynet, at_least_one, peers
 from yoho_tf.bench.load import LABELS, make_load
 from yoho_tf.files import replace_text
 from yoho_tf.params import (
@@ -256,22 +256,14 @@ def _is_there(name):
     return False
 
 
-def _at_least_one(text):
-  if text.isdecimal() and int(text) >= 1:
-    return int(text)
-  raise argparse.ArgumentTypeError(
-    f"must be a whole number of at least 1, got {text!r}"
-  )
-
-
 def parser(prog):
   p = argparse.ArgumentParser(
     prog=prog, description="CPU seconds of our metrics and of their peers."
   )
   add = p.add_argument
-  add("--files", type=_at_least_one, default=1000, help="files of 10 s")
+  add("--files", type=at_least_one, default=1000, help="files of 10 s")
   add("--seed", type=int, default=0)
-  add("--repeat", type=_at_least_one, default=5, help="the best one counts")
+  add("--repeat", type=at_least_one, default=5, help="the best one counts")
   add(
     "--peers",
     default="auto",

@@ -9,6 +9,7 @@ from yoho_tf.labels import did_you_mean
 # name -> (module, one line of help), in the order of the help text.
 BENCHMARKS = {
   "metrics": ("yoho_tf.bench.metrics", "our metrics against their references"),
+  "results": ("yoho_tf.bench.results", "train and score the systems compared"),
   "synth": ("yoho_tf.bench.synth", "how fast scenes are mixed"),
   "data": ("yoho_tf.bench.data", "whether the input keeps up with training"),
 }

@@ -18,7 +18,7 @@ from yoho_tf.cli import evaluate_inputs as inputs
 from yoho_tf.cli import evaluate_output as output
 from yoho_tf.files import replace_text
 from yoho_tf.labels import did_you_mean
-from yoho_tf.params import METRIC_PRESETS, override
+from yoho_tf.params import METRIC_PRESETS, override, parse_settings
 
 # Words of --metrics that stand for several.
 GROUPS = {"psds": ("psds1", "psds2"), "map": ("temporal_iou",)}
@@ -160,13 +160,7 @@ def _settings(args):
   """The params and the names of metrics; ValueError is a wrong usage."""
   if args.preset not in METRIC_PRESETS:
     raise ValueError(f"--preset {did_you_mean(args.preset, METRIC_PRESETS)}")
-  changes = {}
-  for item in args.set:
-    key, equals, value = item.partition("=")
-    if not equals:
-      raise ValueError(f"--set must be KEY=VALUE, got {item!r}")
-    changes[key] = value
-  params = override(METRIC_PRESETS[args.preset], changes)
+  params = override(METRIC_PRESETS[args.preset], parse_settings(args.set))
   names = None
   if args.metrics is not None:
     names = []

@@ -163,12 +163,9 @@ def _say(line):
 
 
 def _settings(args):
-  settings = {}
-  for item in args.set:
-    key, equals, value = item.partition("=")
-    if not equals:
-      raise ValueError(f"--set must be KEY=VALUE, got {item!r}")
-    settings[key] = value
+  from yoho_tf.params import parse_settings
+
+  settings = parse_settings(args.set)
   if args.hop is not None:
     settings["patch_hop_seconds"] = args.hop
   if args.tail is not None:

@@ -11,6 +11,7 @@ from yoho_tf.params import (
   TrainingParams,
   YohoParams,
   override,
+  parse_settings,
 )
 
 
@@ -123,15 +124,12 @@ def _settings(args):
   """The preset and the training's settings, `--set` included."""
   params = PRESETS[args.preset]
   training = FINE_TUNING if args.data else TrainingParams()
-  for item in args.set:
-    key, equals, value = item.partition("=")
-    if not equals:
-      raise ValueError(f"--set must be KEY=VALUE; received {item!r}")
+  for key, value in parse_settings(args.set).items():
     if key.startswith("training."):
       training = override(training, {key.removeprefix("training."): value})
     elif key == "labels" and not args.sources:
       raise ValueError(
-        f"--set labels is for --sources; here the data name them; got {item!r}"
+        f"--set labels is for --sources; here the data name them; got {value!r}"
       )
     else:
       params = override(params, {key: value})
@@ -177,7 +175,7 @@ def _run(args):
     found, splits = own.datasets(args.data, own_params, _log)
     chosen = params.slots
     params = own.fitted(params, splits)
-    if any(item.startswith("slots=") for item in args.set):
+    if "slots" in parse_settings(args.set):
       params = override(params, {"slots": chosen})
     elif params.slots > 1:
       _log(f"slots {params.slots}: a cell holds so many events of one class")

@@ -40,6 +40,7 @@ from yoho_tf.params.networks import (
 from yoho_tf.params.overrides import (
   from_json,
   override,
+  parse_settings,
   system_of,
   to_json,
 )
@@ -93,6 +94,7 @@ __all__ = [
   "YohoParams",
   "from_json",
   "override",
+  "parse_settings",
   "preset",
   "scene_preset",
   "system_of",

@@ -25,6 +25,17 @@ def override(params, changes: dict):
   return params
 
 
+def parse_settings(items) -> dict[str, str]:
+  """["key=value", ...] of a command line -> {key: value}, as text."""
+  settings = {}
+  for item in items:
+    key, equals, value = item.partition("=")
+    if not equals:
+      raise ValueError(f"--set must be KEY=VALUE, got {item!r}")
+    settings[key] = value
+  return settings
+
+
 def _override_one(node, key, path, value):
   head, *rest = path
   hints = typing.get_type_hints(type(node))

@@ -123,12 +123,17 @@ def fit(score, hit) -> tuple[float, float]:
 
 
 def scored_events(cells, reference, durations, params):
-  """Columns of all events before the threshold: label, score, hit, filename.
+  """`matched` of all events before the threshold, uncalibrated."""
+  found = decode_all(cells, unthresholded(params), durations)
+  return matched(found, reference, durations, params.labels)
+
+
+def matched(found, reference, durations, labels):
+  """Columns of scored events, best first: label, score, hit, filename.
 
   A hit takes, in order of score, the free reference of its file and label
   with the largest temporal IoU, at least 0.5.
   """
-  found = decode_all(cells, unthresholded(params), durations)
   if not len(found):
     empty = np.zeros(0, object)
     return empty, np.zeros(0), np.zeros(0, bool), empty
@@ -136,7 +141,7 @@ def scored_events(cells, reference, durations, params):
     reference,
     found,
     durations=durations,
-    labels=params.labels,
+    labels=labels,
     params=TemporalParams(thresholds=(_IOU,), f1_thresholds=()),
   )
   counts = result.counts  # in descending score

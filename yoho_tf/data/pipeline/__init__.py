@@ -18,6 +18,7 @@ from yoho_tf.data.augment import COLUMNS, Augmentation
 from yoho_tf.data.pipeline import windows
 from yoho_tf.data.pipeline.targets import encode_yoho, weights
 from yoho_tf.events import EventTable
+from yoho_tf.models import yoho
 from yoho_tf.params import YohoParams
 
 
@@ -254,6 +255,8 @@ def scene_dataset(
 
 def _encoder(params, encode):
   """`window -> (waveform, targets, weights)`."""
+  if getattr(params, "baseline", "none") != "none":
+    encode = encode or yoho.encode  # frames, not cells
   if encode is None and isinstance(params, YohoParams):
     return lambda window: (
       window[0],
