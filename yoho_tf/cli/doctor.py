@@ -64,7 +64,16 @@ EXTRAS = {
     "comparisons with other implementations",
   ),
   "test": (
-    ("pytest", "hypothesis", "librosa", "resampy", "scipy", "ruff", "build"),
+    (
+      "pytest",
+      "pytest-xdist",
+      "hypothesis",
+      "librosa",
+      "resampy",
+      "scipy",
+      "ruff",
+      "build",
+    ),
     "running the tests",
   ),
 }
