@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from yoho_tf.bench.synth import make_sources
 from yoho_tf.data import records, sources, synth
-from yoho_tf.data.examples import Example, quantise
+from yoho_tf.data.examples import from_scene
 from yoho_tf.data.synth.files import wav_bytes
 from yoho_tf.files import replace_bytes, replace_text
 from yoho_tf.labels import ClassMap
@@ -48,7 +48,10 @@ def make_task(params, training, folder, source_folder=None) -> Task:
   scenes = _scenes(pool, params, training.scene, 4 * training.batch_size)
   index = records.write_records(
     Path(folder, "records"),
-    (_example(number, scene, rate) for number, scene in enumerate(scenes)),
+    (
+      from_scene(scene, filename=f"{number}.wav", group=str(number))
+      for number, scene in enumerate(scenes)
+    ),
     class_map=ClassMap(params.labels),
   )
   return Task(params, training, pool, index)
@@ -59,18 +62,6 @@ def _scenes(pool, params, scene, count):
     yield synth.make_scene(
       pool, scene, seed=0, index=index, labels=params.labels
     )
-
-
-def _example(number, scene, rate):
-  waveform, scale = quantise(scene.waveform)
-  return Example(
-    waveform=waveform,
-    scale=scale,
-    sample_rate_hz=rate,
-    filename=f"{number}.wav",
-    group=str(number),
-    events=scene.events,
-  )
 
 
 def make_clips(folder, params, count):

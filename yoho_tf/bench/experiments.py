@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from yoho_tf import files, writers
 from yoho_tf.annotations import Annotations
-from yoho_tf.data import records, sources, synth
+from yoho_tf.data import records, synth
 from yoho_tf.data.examples import from_scene
 from yoho_tf.labels import ClassMap
 from yoho_tf.params import (
@@ -122,16 +122,11 @@ def make_set(source_folder, out_folder, *, num_scenes=None, log=print):
   out, num_scenes = pathlib.Path(out_folder), num_scenes or NUM_SCENES
   if (out / records.INDEX).is_file():
     return records.read_index(out, labels=LABELS)
-  exclude = sources.real_strong_ids(source_folder, split="val")
-  pools = {
-    split: sources.read_manifest(
-      source_folder,
-      split=split,
-      labels=LABELS,
-      exclude_ids=exclude if split != "train" else (),
-    )
-    for split in num_scenes
-  }
+  from yoho_tf.training import material
+
+  pools = material.pools(
+    source_folder, _OURS, permissive_only=False, splits=tuple(num_scenes)
+  )
   for split, pool in pools.items():
     groups = {pool.group(source) for source in pool.sources}
     log(f"{split}: {len(pool.sources)} files of {len(groups)} sources")

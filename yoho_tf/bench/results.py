@@ -65,10 +65,15 @@ def score(found, kept, reference, durations, labels) -> dict[str, float]:
   }
 
 
+def _answers(folder):
+  """What a finished run kept: events of every score, tuned params."""
+  found = readers.read(folder / "answers.csv").events
+  return found, from_json((folder / "tuned.json").read_text())
+
+
 def scores_of(folder, test) -> dict[str, float]:
   """Columns of a finished run, from its kept answers."""
-  found = readers.read(folder / "answers.csv").events
-  params = from_json((folder / "tuned.json").read_text())
+  found, params = _answers(folder)
   kept = experiments.at_tuned(found, params)
   return score(found, kept, test.reference, test.durations, params.labels)
 
@@ -77,8 +82,7 @@ def chance(folder, test) -> dict[str, dict]:
   """Columns of systems that hear nothing."""
   from yoho_tf.training import baselines
 
-  found = readers.read(folder / "answers.csv").events
-  params = from_json((folder / "tuned.json").read_text())
+  found, params = _answers(folder)
   moved = baselines.shuffled(found, test.durations, seed=0)
   always = baselines.always_active(test.durations, params.labels)
   rest = (test.reference, test.durations, params.labels)

@@ -34,8 +34,10 @@ class Material:
   explain: Callable = lambda error: error
 
 
-def pools(folder, params, *, permissive_only: bool) -> dict:
-  """`{split: SourcePool}` of a manifest's splits "train" and "val".
+def pools(
+  folder, params, *, permissive_only: bool, splits=("train", "val")
+) -> dict:
+  """`{split: SourcePool}` of a manifest's splits.
 
   Field recordings that are kept for evaluation are left out.
   """
@@ -49,7 +51,7 @@ def pools(folder, params, *, permissive_only: bool) -> dict:
       exclude_ids=exclude if split != "train" else (),
       sample_rate_hz=params.frontend.sample_rate_hz,
     )
-    for split in ("train", "val")
+    for split in splits
   }
 
 
