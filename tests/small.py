@@ -108,9 +108,16 @@ def lite_bytes(precision="float32"):
   """The same network as a `.tflite`, once per process."""
   from yoho_tf.deploy import litert
 
-  return litert.yoho(
+  return litert.tflite(
     network(),
     PARAMS,
     class_map=ClassMap.bundled("everyday"),
     precision=precision,
+    representative=representative() if precision == "int8" else None,
   )
+
+
+def representative():
+  """Windows for int8: whole cells and what the last frame hears beyond."""
+  size = 10 * PARAMS.cell_samples + PARAMS.extra_samples
+  return [signal(size / RATE, seed=seed)[:size] for seed in range(20)]

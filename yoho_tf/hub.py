@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from yoho_tf import weights_h5, weights_yoho_h5
 from yoho_tf.labels import ClassMap, did_you_mean
-from yoho_tf.params import PRESETS, YohoParams, from_json, override
+from yoho_tf.params import PRESETS, YohoParams, override
 from yoho_tf.published import (  # noqa: F401 (a part of this module's API)
   PUBLISHED,
   Published,
@@ -35,6 +35,8 @@ FREE_SETTINGS = (
   "aggregation",
   "patch_hop_seconds",
 )
+
+ARTEFACTS = (".tflite", ".onnx", ".keras", ".json")  # and SavedModel's folder
 
 ALIASES = {"yamnet": "yamnet_audioset"}
 
@@ -65,9 +67,10 @@ def load(
   """A model that predicts.
 
   Args:
-    name: one of `list_models()`, a preset (with `weights`), or the path of a
-      `.tflite` or `.keras` that this package wrote, or of the run folder of
-      `yoho train` (its `model.tflite`, else its `model.keras`).
+    name: one of `list_models()`, a preset (with `weights`), or the path of
+      what this package wrote: a `.tflite`, `.onnx` or `.keras`, the folder of
+      a SavedModel, a `manifest.json`, or the run folder of `yoho train` (its
+      `model.tflite`, else its `model.keras`).
     weights: a file instead of the bundled or published one: YAMNet's 110
       datasets (`.h5`), its Lite model; for a YOHO preset `.weights.h5`, or
       the 134 datasets of YOHO's authors (any other `.h5`).
@@ -75,7 +78,7 @@ def load(
     settings: dotted overrides, e.g. `{"postprocess.threshold": 0.3}`; with
       `weights` of a YOHO preset also what they were trained with, e.g.
       `{"baseline": "crnn"}`.
-    num_threads: for LiteRT.
+    num_threads: for LiteRT and ONNX Runtime.
 
   Returns:
     `predictor.YohoModel` or `predictor.YamnetModel`.
@@ -86,16 +89,14 @@ def load(
   """
   name = os.fspath(name)
   if os.path.isdir(name):
-    name = _of_run(name)
-  if name.endswith(".tflite"):
-    model = _load_tflite(name, name, num_threads)
-  elif name.endswith(".keras"):
-    model = _load_keras_file(name)
+    name = _of_folder(name)
+  if os.path.isdir(name) or name.endswith(ARTEFACTS):
+    model = _load_artefact(name, name, num_threads)
   elif name in bundled() and weights is None:
-    model = _load_tflite(WEIGHTS / f"{name}.tflite", name, num_threads)
+    model = _load_artefact(WEIGHTS / f"{name}.tflite", name, num_threads)
   elif name == "yamnet_lite":
     path = weights or fetch("yamnet_lite.tflite")
-    model = _load_tflite(path, name, num_threads)
+    model = _load_artefact(path, name, num_threads)
   elif name in ALIASES or name in PRESETS:
     model = _load_keras(name, weights, family, settings or {})
   else:
@@ -136,49 +137,50 @@ def _global_first(params, settings):
   return replace(params, postprocess=replace(post, per_label=per_label))
 
 
-def _load_tflite(path, name, num_threads):
+def _load_artefact(path, name, num_threads):
   from yoho_tf import predictor
-  from yoho_tf.deploy import metadata, runtime
+  from yoho_tf.deploy import metadata, runtime, waveforms
 
-  network = runtime.LiteRt(path, num_threads=num_threads)
-  inside = metadata.read(path)
-  if metadata.PARAMS in inside:
-    params = from_json(inside[metadata.PARAMS])
-    kind = (
-      predictor.YohoModel
-      if isinstance(params, YohoParams)
-      else predictor.YamnetModel
+  opened = runtime.Runtime.open(path, num_threads=num_threads)
+  params = opened.params
+  if params is None:
+    params = _lite_params(opened)
+  if params is None:
+    raise ValueError(
+      f"model must be an artefact with {metadata.PARAMS} inside, or YAMNet's "
+      f"Lite model; got {os.fspath(path)!r}"
     )
-    return kind(name, params, network)
-  params = PRESETS["yamnet_audioset_relu6"]
-  labels = [n for n in inside if n.endswith("label_list.txt")]
-  if list(network.input_shapes.values()) == [(params.min_samples,)] and labels:
-    rows = inside[labels[0]].splitlines()
-    params = replace(params, labels=tuple(rows), num_classes=len(rows))
-    return predictor.YamnetModel(name, params, network)
-  raise ValueError(
-    f"model must be a .tflite with {metadata.PARAMS} inside, or YAMNet's Lite "
-    f"model; got {os.fspath(path)!r}"
+  kind = (
+    predictor.YohoModel
+    if isinstance(params, YohoParams)
+    else predictor.YamnetModel
   )
+  network, params = waveforms.network(opened, params)
+  return kind(name, params, network)
 
 
-def _of_run(folder) -> str:
-  """The model in a run folder."""
-  for name in ("model.tflite", "model.keras"):
+def _lite_params(opened):
+  """Of the Lite model that Google publishes: labels inside, no params."""
+  params = PRESETS["yamnet_audioset_relu6"]
+  shapes = opened.input_shapes
+  if shapes != {"waveform": (params.min_samples,)} or not opened.labels:
+    return None
+  labels = opened.labels
+  return replace(params, labels=labels, num_classes=len(labels))
+
+
+def _of_folder(folder) -> str:
+  """The model in a folder: a SavedModel, a chain, or of a run."""
+  if os.path.isfile(os.path.join(folder, "saved_model.pb")):
+    return folder
+  for name in ("manifest.json", "model.tflite", "model.keras"):
     path = os.path.join(folder, name)
     if os.path.isfile(path):
       return path
   raise ValueError(
-    "model must be a name, a file, or a folder with model.tflite or "
-    f"model.keras; got {folder!r}"
+    "model must be a name, a file, or a folder with saved_model.pb, "
+    f"manifest.json, model.tflite or model.keras; got {folder!r}"
   )
-
-
-def _load_keras_file(path):
-  if not os.path.isfile(path):
-    raise ValueError(f"model must be a file; got {path!r}")
-  network, params = _with_keras(path, "yoho_tf.deploy.keras_file").read(path)
-  return _yoho_of_keras(path, network, params)
 
 
 def _load_keras(name, weights, family, settings):

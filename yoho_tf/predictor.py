@@ -122,10 +122,10 @@ class Model:
     for clip in waiting:
       yield next(results) if isinstance(clip, tuple) else clip
 
-  def _takes_batches(self):
-    """Whether the network's first axis is free; a `.tflite` may fix it."""
+  def _is_free(self, axis):
+    """Whether the network takes any batch (axis 0) or length (axis 1)."""
     shapes = getattr(self.network, "input_shapes", {})
-    return all(shape[0] == -1 for shape in shapes.values())
+    return all(shape[axis] == -1 for shape in shapes.values())
 
 
 def window_plan(blocks, params):
@@ -231,7 +231,7 @@ class YohoModel(Model):
   def _predict_clips(self, clips):
     """Results of several recordings; windows of one length go together."""
     samples = 0  # of one call
-    if self._takes_batches():
+    if self._is_free(0):
       rate = self.params.frontend.sample_rate_hz
       samples = _WINDOW_SECONDS_AT_ONCE * rate
 
@@ -277,8 +277,7 @@ class YamnetModel(Model):
     params = self.params
     patches = params.num_patches(len(waveform))
     padded = _padded(waveform, params.padded_samples(len(waveform)))
-    # The Lite file takes one patch.
-    step = _PATCHES_AT_ONCE if self._takes_batches() else 1
+    step = _PATCHES_AT_ONCE if self._is_free(1) else 1
     found = []
     for first in range(0, patches, step):
       last = min(first + step, patches) - 1
@@ -299,7 +298,7 @@ class YamnetModel(Model):
     order = sorted(range(len(clips)), key=num_patches.__getitem__)
     while order:
       longest = num_patches[order[-1]]
-      room = _PATCHES_AT_ONCE // longest if self._takes_batches() else 1
+      room = _PATCHES_AT_ONCE // longest if self._is_free(0) else 1
       if room < 2:
         clip = order.pop()
         results[clip] = self._predict_clip(*clips[clip])
@@ -323,13 +322,10 @@ class YamnetModel(Model):
     )
 
   def _run(self, waveforms):
-    """`[batch, samples]` -> `scores` and, from Keras, `embeddings`."""
-    if self._takes_batches():
-      outputs = self.network({"waveform": waveforms})
-      return {key: outputs[key] for key in ("scores", "embeddings")}
-    (name,) = self.network.input_names
-    (scores,) = self.network({name: waveforms[0]}).values()
-    return {"scores": scores.reshape(1, 1, -1)}
+    """`[batch, samples]` -> `scores` and, where there are, `embeddings`."""
+    outputs = self.network({"waveform": waveforms})
+    names = ("scores", "embeddings")
+    return {name: outputs[name] for name in names if name in outputs}
 
 
 def _padded(waveform, num_samples):

@@ -1,14 +1,54 @@
-"""`yoho bench results`: its set, its rows and its table."""
+"""`yoho bench results`: its rows, the answers it keeps, and its tables."""
 
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("keras")
 
-from yoho_tf.bench import experiments, results  # noqa: E402
+from yoho_tf.bench import (  # noqa: E402
+  answers,
+  experiments,
+  network_costs,
+  results,
+  results_table,
+)
+from yoho_tf.events import EventTable  # noqa: E402
 from yoho_tf.models import yoho  # noqa: E402
+from yoho_tf.training.evaluation import Validation  # noqa: E402
+
+LABELS = experiments.LABELS
+
+
+@pytest.fixture
+def known():
+  """Twelve files of 10 s with an event of two labels each."""
+  rows = [
+    (1.0 + 0.1 * i, 4.0, label, 1.0, f"{i}.wav")
+    for i in range(12)
+    for label in LABELS[:2]
+  ]
+  durations = {f"{i}.wav": 10.0 for i in range(12)}
+  return Validation("test", {}, EventTable.from_rows(rows), durations)
+
+
+def heard(known, shift, seed=0):
+  """The reference, moved by up to `shift` seconds, with random scores."""
+  rng = np.random.default_rng(seed)
+  return EventTable.from_rows(
+    [
+      (
+        e.start,
+        e.end + shift * rng.uniform(),
+        e.label,
+        rng.uniform(0.4, 1),
+        e.filename,
+      )
+      for e in known.reference
+    ]
+  )
 
 
 def test_multiplies_are_those_of_the_specification():
@@ -16,12 +56,10 @@ def test_multiplies_are_those_of_the_specification():
   labels = tuple("abcdefghijklmnop")
   for width, millions in ((1.0, 75.9), (0.5, 19.7), (0.25, 5.3)):
     params = replace(
-      experiments.EXPERIMENTS["ours"].params,
-      labels=labels,
-      width=width,
-      input="log_mel",
+      experiments.PARAMS, labels=labels, width=width, input="log_mel"
     )
-    count = results.multiplies(yoho.build(params), params.window_frames)
+    network = yoho.build(params)
+    count = network_costs.multiplies(network, params.window_frames)
     assert round(count / params.window_seconds / 1e6, 1) == millions
 
 
@@ -33,21 +71,77 @@ def test_every_row_is_one_change_of_ours():
     assert len(changed) == 1, name
     assert row.training == experiments.EXPERIMENTS["ours"].training
   for row in experiments.EXPERIMENTS.values():
-    assert row.params.labels == experiments.LABELS
+    assert row.params.labels == LABELS
     assert row.teacher in ("", "ours")
 
 
-def test_the_table_gives_mean_and_range():
-  quality = dict.fromkeys(results.COLUMNS, 0.5)
-  costs = dict.fromkeys(results.COSTS, 2.0) | {"parameters": 1234567}
-  text = results.markdown(
-    {"one": ([quality, {**quality, "map": 0.7}], costs)}, {"none": quality}, []
+def test_answers_come_back_as_they_were_kept(known, tmp_path):
+  known = replace(known, own={name: LABELS[0] for name in known.durations})
+  found = heard(known, 0.5)
+  answers.keep_reference(known, tmp_path)
+  answers.keep(tmp_path, "one", found, experiments.PARAMS, costs={"macs": 1.5})
+  first = (tmp_path / "one.csv.gz").read_bytes()
+  again = answers.read_reference(tmp_path)
+  assert again.reference == known.reference
+  assert again.durations == known.durations and again.own == known.own
+  events, params, facts = answers.read(tmp_path, "one")
+  assert events == found
+  assert params == experiments.PARAMS and facts == {"costs": {"macs": 1.5}}
+  assert answers.names(tmp_path) == ["one"]
+  answers.keep(tmp_path, "one", found, experiments.PARAMS, costs={"macs": 1.5})
+  assert (tmp_path / "one.csv.gz").read_bytes() == first
+  with pytest.raises(ValueError, match="must hold reference.json.gz"):
+    answers.read_reference(tmp_path / "none")
+
+
+def test_a_better_system_is_ahead_and_its_interval_says_so(known):
+  columns = results_table.SCENE_COLUMNS
+  rows = {}
+  for title, shift in (("ours", 0.1), ("other", 3.0)):
+    rows[title] = [
+      results_table.score(
+        heard(known, shift, seed), experiments.PARAMS, known, columns
+      )
+      for seed in range(2)
+    ]
+  value, low, high = results_table.difference(
+    rows["ours"], rows["other"], "event_f1", columns
   )
-  row = next(line for line in text.splitlines() if line.startswith("| one"))
-  assert "0.600 (0.500-0.700)" in row and "1,234,567" in row
-  assert (
-    len({line.count("|") for line in text.splitlines() if "|" in line}) == 1
+  assert 0 < low <= value <= high
+  assert value == pytest.approx(
+    np.mean([s.value("event_f1", columns) for s in rows["ours"]])
+    - np.mean([s.value("event_f1", columns) for s in rows["other"]])
   )
+  same = results_table.difference(rows["ours"], rows["ours"], "psds1", columns)
+  assert same == (0, 0, 0)
+
+
+def test_the_tables_are_made_from_kept_answers_alone(known, tmp_path, capsys):
+  for which in results.SETS:
+    answers.keep_reference(known, tmp_path / which)
+    for seed in range(2):
+      answers.keep(
+        tmp_path / which,
+        f"ours-{seed}",
+        heard(known, 0.2, seed),
+        experiments.PARAMS,
+        costs=dict.fromkeys(network_costs.COSTS, 1234567),
+      )
+    answers.keep(
+      tmp_path / which, "paper-0", heard(known, 2.0), experiments.PARAMS
+    )
+  (tmp_path / "trials.md").write_text("## Trials\n")
+  out = tmp_path / "results.md"
+  argv = ["--table-only", f"--answers={tmp_path}", f"--out={out}"]
+  assert results.main(argv) == 0, capsys.readouterr().err
+  text = out.read_text()
+  row = next(line for line in text.splitlines() if "from YAMNet (R" in line)
+  assert "| 2 |" in row and "1,234,567" in row
+  assert "chance: always active" in text and text.endswith("## Trials\n")
+  wide = [line for line in text.splitlines() if line.startswith("|")]
+  assert len({line.count("|") for line in wide}) <= 4  # four tables
+  assert results.main(["--table-only", f"--answers={tmp_path / 'no'}"]) == 1
+  assert "reference.json.gz" in capsys.readouterr().err
 
 
 @pytest.mark.large
@@ -56,6 +150,7 @@ def test_a_trial_trains_scores_and_goes_on(shared, tmp_path, capsys):
   argv = [
     f"--sources={shared / 'audio'}",
     f"--runs={tmp_path / 'runs'}",
+    f"--answers={tmp_path / 'answers'}",
     "--scenes=20",
     "--steps=1",
     "--only=small",
@@ -69,11 +164,11 @@ def test_a_trial_trains_scores_and_goes_on(shared, tmp_path, capsys):
     assert results.main(argv) == 0, capsys.readouterr().err
     first = out.read_text()
     assert "distilled" in first and "chance: always active" in first
-    # What the log said at the end of training is what the table says.
-    log = capsys.readouterr().out
-    said = json.loads(log.split("small-0: ")[1].splitlines()[0])
-    assert f"| {said['segment_f1']:.3f} |" in first
-    assert results.main([*argv, "--table-only"]) == 0
-    assert out.read_text() == first
+    facts = json.loads((tmp_path / "answers/scenes/small-0.json").read_text())
+    assert f"{facts['costs']['parameters']:,}" in first
+    (tmp_path / "runs").rename(tmp_path / "gone")
+    table = ["--table-only", *argv[2:3], f"--out={tmp_path / 'again.md'}"]
+    assert results.main(table) == 0
+    assert (tmp_path / "again.md").read_text() == first
   assert results.main([*argv, "--only=smal"]) == 1
   assert "small" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from yoho_tf.events import EventTable
 from yoho_tf.models import yoho
 from yoho_tf.params import PRESETS, from_json, to_json
-from yoho_tf.training import calibrate, evaluation, tune
+from yoho_tf.training import calibrate, tune
 
 PARAMS = replace(PRESETS["yoho_everyday_small"], labels=("low", "high", "rare"))
 
@@ -132,8 +132,8 @@ def test_calibration_changes_scores_and_no_event(tuned):
         },
       ),
     )
-  after = evaluation.decode_all(cells, params, durations)
-  before = evaluation.decode_all(cells, plain, durations)
+  after = yoho.decode_files(cells, params, durations)
+  before = yoho.decode_files(cells, plain, durations)
   assert len(after) == len(before) > 20
   for name in ("start", "end", "label", "filename"):
     np.testing.assert_array_equal(getattr(after, name), getattr(before, name))

@@ -104,7 +104,7 @@ def fit(model, callback, *, epochs=3, more=()):
 def evaluator(folder, *, network=None, **kwargs):
   return callbacks.EventEvaluation(
     validation(network or build()),
-    yoho.decode,
+    yoho.decode_files,
     params=PARAMS,
     output_dir=folder,
     **kwargs,
@@ -209,7 +209,7 @@ def test_a_test_split_is_refused(tmp_path, split):
   def make(**kwargs):
     return callbacks.EventEvaluation(
       validation(None, split=split),
-      yoho.decode,
+      yoho.decode_files,
       params=PARAMS,
       output_dir=tmp_path,
       **kwargs,
@@ -226,7 +226,7 @@ def test_labels_without_an_event_are_refused(tmp_path):
   def make(**kwargs):
     return callbacks.EventEvaluation(
       validation(None),
-      yoho.decode,
+      yoho.decode_files,
       params=params,
       output_dir=tmp_path,
       **kwargs,

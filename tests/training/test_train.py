@@ -102,6 +102,12 @@ def test_bad_settings(source_folder, tmp_path, capsys, change, words):
   assert error.count("\n") == 1 and words in error
 
 
+def test_a_scene_preset_that_is_not_there(source_folder, tmp_path, capsys):
+  bad = [*arguments(source_folder, tmp_path / "run"), "--scene", "rado"]
+  assert command.main(bad) == 1
+  assert "did you mean 'radio'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
   ("options", "words"),
   [

@@ -6,13 +6,13 @@ another. Post-processing is fitted on its validation scenes; what is kept of the
 test scenes is every event with its score.
 """
 
-import json
 import pathlib
+import time
 from dataclasses import dataclass, replace
 
-from yoho_tf import files, writers
-from yoho_tf.annotations import Annotations
-from yoho_tf.data import records, synth
+import numpy as np
+
+from yoho_tf.data import records, sources, synth
 from yoho_tf.data.examples import from_scene
 from yoho_tf.labels import ClassMap
 from yoho_tf.params import (
@@ -21,22 +21,30 @@ from yoho_tf.params import (
   TrainingParams,
   YohoLossParams,
   YohoParams,
-  to_json,
 )
 
 LABELS = PRESETS["yoho_urban_sed"].labels
 NUM_SCENES = {"train": 3000, "val": 400, "test": 400}
 SET_SEED = 5
 
-# From scratch at the paper's learning rate; from YAMNet in two stages.
+# As many steps for everyone. From scratch at the paper's learning rate; from
+# YAMNet in two stages, its first seven layers as they are.
 _SCRATCH = TrainingParams(
   batch_size=16,
-  steps=1500,
+  steps=600,
+  steps_per_epoch=50,
   learning_rate=1e-3,
+  warmup_steps=50,
   patience_epochs=0,
-  evaluate_every_epochs=5,
+  evaluate_every_epochs=2,
 )
-_FINE = replace(_SCRATCH, head_steps=200, steps=1300, learning_rate=3e-4)
+_FINE = replace(
+  _SCRATCH,
+  head_steps=100,
+  steps=500,
+  learning_rate=4e-4,
+  trainable_from_layer=8,
+)
 
 _PAPER = replace(
   PRESETS["yoho_urban_sed"],
@@ -46,7 +54,7 @@ _PAPER = replace(
     mel_max_hz=8_000.0,
   ),
 )
-_OURS = replace(PRESETS["yoho_everyday"], labels=LABELS)
+PARAMS = replace(PRESETS["yoho_everyday"], labels=LABELS)
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ class Experiment:
 
 def _ours(title, **changes):
   """Ours with one change."""
-  return Experiment(title, replace(_OURS, **changes))
+  return Experiment(title, replace(PARAMS, **changes))
 
 
 EXPERIMENTS = {
@@ -77,20 +85,20 @@ EXPERIMENTS = {
   "crnn": Experiment(
     "CRNN of the paper", replace(_PAPER, baseline="crnn"), _SCRATCH, "scratch"
   ),
-  "scratch": Experiment("ours, from scratch", _OURS, _SCRATCH, "scratch"),
-  "ours": Experiment("ours, from YAMNet (ReLU6)", _OURS),
+  "scratch": Experiment("ours, from scratch", PARAMS, _SCRATCH, "scratch"),
+  "ours": Experiment("ours, from YAMNet (ReLU6)", PARAMS),
   "squared": _ours(
     "ours, squared losses (paper)",
     loss=YohoLossParams(presence="squared", boundary="squared"),
   ),
   "l1": _ours(
-    "ours, boundaries by L1", loss=replace(_OURS.loss, boundary="l1")
+    "ours, boundaries by L1", loss=replace(PARAMS.loss, boundary="l1")
   ),
   "iou": _ours(
-    "ours, boundaries by IoU", loss=replace(_OURS.loss, boundary="iou")
+    "ours, boundaries by IoU", loss=replace(PARAMS.loss, boundary="iou")
   ),
   "even": _ours(
-    "ours, edges not weighted", loss=replace(_OURS.loss, edge_weight=1.0)
+    "ours, edges not weighted", loss=replace(PARAMS.loss, edge_weight=1.0)
   ),
   "window": _ours(
     "ours, lattice of the paper", lattice="window", window_seconds=10.0
@@ -98,14 +106,14 @@ EXPERIMENTS = {
   "slots": _ours("ours, two slots", slots=2),
   "medium": Experiment(
     "ours, width 0.5, distilled",
-    replace(_OURS, width=0.5),
+    replace(PARAMS, width=0.5),
     _SCRATCH,
     "scratch",
     "ours",
   ),
   "small": Experiment(
     "ours, width 0.25, distilled",
-    replace(_OURS, width=0.25),
+    replace(PARAMS, width=0.25),
     _SCRATCH,
     "scratch",
     "ours",
@@ -113,23 +121,35 @@ EXPERIMENTS = {
 }
 
 
+# Rows that are another experiment's networks with nothing tuned.
+FIXED = {"fixed": ("ours", "ours, nothing tuned (threshold 0.5)")}
+
+
+def titles() -> dict[str, str]:
+  """Row -> title, in the order of the table."""
+  found = {name: own.title for name, own in EXPERIMENTS.items()}
+  return found | {name: title for name, (_, title) in FIXED.items()}
+
+
 def make_set(source_folder, out_folder, *, num_scenes=None, log=print):
   """Records of the set, made once: `records.Index`.
+
+  Says how many files and sources every split has.
 
   Raises:
     ValueError: a source in two splits (data/sources.py).
   """
-  out, num_scenes = pathlib.Path(out_folder), num_scenes or NUM_SCENES
-  if (out / records.INDEX).is_file():
-    return records.read_index(out, labels=LABELS)
   from yoho_tf.training import material
 
+  out, num_scenes = pathlib.Path(out_folder), num_scenes or NUM_SCENES
   pools = material.pools(
-    source_folder, _OURS, permissive_only=False, splits=tuple(num_scenes)
+    source_folder, PARAMS, permissive_only=False, splits=tuple(num_scenes)
   )
   for split, pool in pools.items():
     groups = {pool.group(source) for source in pool.sources}
     log(f"{split}: {len(pool.sources)} files of {len(groups)} sources")
+  if (out / records.INDEX).is_file():
+    return records.read_index(out, labels=LABELS)
   return records.write_records(
     out,
     _scenes(pools, num_scenes),
@@ -154,13 +174,12 @@ def _scenes(pools, num_scenes):
       yield from_scene(scene, filename=name, group=name, split=split)
 
 
-def run(
+def train(
   name, seed, index, folder, *, yamnet_weights=None, steps=None, log=print
 ):
-  """Trains one experiment and keeps its answers for the test scenes.
+  """Trains one experiment; the folder of its `model.keras`.
 
-  Writes `<folder>/<name>-<seed>/{answers.csv,tuned.json,model.keras}`; one
-  that is there is left as it is, one that was killed goes on.
+  One that is there is left as it is, one that was killed goes on.
 
   Args:
     index: of `make_set`.
@@ -169,11 +188,11 @@ def run(
     steps: instead of the table's, for a trial.
   """
   from yoho_tf.deploy import keras_file
-  from yoho_tf.training import evaluation, finish, fit, material
+  from yoho_tf.training import finish, fit, material
 
   experiment = EXPERIMENTS[name]
   out = pathlib.Path(folder, f"{name}-{seed}")
-  if (out / "answers.csv").is_file():
+  if (out / "model.keras").is_file():
     return out
   training = replace(experiment.training, seed=seed)
   if steps:
@@ -183,6 +202,7 @@ def run(
   stuff = material.of_records(index, params, training)
   teacher = experiment.teacher
   from_yamnet = experiment.start == "yamnet"
+  begin = time.monotonic()
   network, params = fit.train(
     params,
     training,
@@ -198,29 +218,73 @@ def run(
   tuned, _ = finish.tuned(stuff.tuning(network), params)
   class_map = ClassMap(LABELS)
   keras_file.write(network, tuned, out / "model.keras", class_map=class_map)
-  files.replace_text(out / "tuned.json", to_json(tuned))
-  test = stuff.test(network)
-  found = evaluation.decode_all(
-    test.cells(tuned), evaluation.at_threshold(tuned, 0.0), test.durations
-  )
-  part = out / "answers.part.csv"
-  writers.write(Annotations(events=found), part)  # exact: thresholds are scores
-  part.replace(out / "answers.csv")
-  log(f"{name}-{seed}: " + json.dumps(_summary(found, tuned, test)))
+  log(f"{name}-{seed}: {time.monotonic() - begin:.0f} s")
   return out
 
 
-def _summary(found, params, test):
-  """Scores at the tuned thresholds, for the log."""
+def answer(run_folder, known, *, fixed=False):
+  """(events of every score, tuned params) of a finished run.
+
+  Args:
+    fixed: with the post-processing of the preset instead of the tuned one.
+  """
+  from yoho_tf.deploy import keras_file
+  from yoho_tf.models import yoho
   from yoho_tf.training import evaluation
 
-  kept = at_tuned(found, params)
-  return {
-    key: round(value, 4)
-    for key, value in evaluation.scores(
-      test.reference, kept, test.durations, params.labels
-    ).items()
-  }
+  network, params = keras_file.read(pathlib.Path(run_folder, "model.keras"))
+  if fixed:
+    params = replace(params, postprocess=PARAMS.postprocess)
+  cells = replace(known, network=network).cells(params)
+  found = yoho.decode_files(
+    cells, evaluation.at_threshold(params, 0.0), known.durations
+  )
+  return known.only_own(found), params
+
+
+def yamnet_cells(model, known, params):
+  """YAMNet's scores as YOHO's cells that sound from edge to edge.
+
+  A cell takes the patch whose centre is nearest to its own, and every class
+  the AudioSet class that stands for it (class_maps/aliases.csv).
+
+  Args:
+    model: `predictor.YamnetModel`.
+    known: `evaluation.Validation`.
+    params: of ours: its labels and cells.
+  """
+  names = sources.aliases()
+  columns = [model.labels.index(names.get(n, n)) for n in params.labels]
+  patch = model.params.min_samples / model.params.frontend.sample_rate_hz
+  found = {}
+  for name, waveform in known.waveforms.items():
+    scores = model.predict(waveform).scores[:, columns]  # [patches, classes]
+    cells = np.arange(params.num_cells(len(waveform)))
+    centre = (cells + 0.5) * params.cell_seconds - patch / 2
+    nearest = np.rint(centre / model.params.patch_hop_seconds).astype(int)
+    scores = scores[np.clip(nearest, 0, len(scores) - 1)]
+    found[name] = np.stack([scores, 0 * scores, 0 * scores + 1], axis=-1)
+  return found
+
+
+def yamnet_answers(model, fit, known):
+  """(events, tuned params) of YAMNet, its post-processing fitted as ours.
+
+  Args:
+    fit, known: `evaluation.Validation`.
+  """
+  from yoho_tf.models import yoho
+  from yoho_tf.training import evaluation, tune
+
+  params = tune.tune(
+    yamnet_cells(model, fit, PARAMS), fit.reference, fit.durations, PARAMS
+  )
+  found = yoho.decode_files(
+    yamnet_cells(model, known, params),
+    evaluation.at_threshold(params, 0.0),
+    known.durations,
+  )
+  return known.only_own(found), params
 
 
 def at_tuned(events, params):

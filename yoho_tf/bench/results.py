@@ -1,214 +1,41 @@
-"""`yoho bench results`: the table of docs/results.md.
+"""`yoho bench results`: docs/results.md, and the answers it is made from.
 
 Trains what is not there yet (experiments.py), row by row and seed by seed;
-killed, it goes on. Then scores the answers that were kept: no network runs
-again for the quality columns. Beside the systems stands chance.
+killed, it goes on. Every system then answers the test scenes and the field
+recordings, and every shipped model the sets of shipped.py; the answers are kept
+in --answers. `--table-only` makes the tables from them, without data or
+network.
 """
 
 import argparse
-import json
 import pathlib
 import sys
-import time
-from dataclasses import replace
 
-import numpy as np
+from yoho_tf import files
+from yoho_tf.bench import (
+  answers,
+  at_least_one,
+  experiments,
+  network_costs,
+  results_table,
+  shipped,
+)
+from yoho_tf.bench.results_table import FIELD_COLUMNS, SCENE_COLUMNS, Scored
+from yoho_tf.labels import did_you_mean
 
-from yoho_tf import files, metrics, readers
-from yoho_tf.bench import at_least_one, experiments
-from yoho_tf.params import PSDS1, PSDS2, from_json
-
-COLUMNS = {
-  "segment_f1": "segment F1 (1 s)",
-  "event_f1": "event F1 (0.2 s, 20 %)",
-  "psds1": "PSDS1",
-  "psds2": "PSDS2",
-  "map": "mAP@tIoU",
-  "calibration_error": "calibration error",
-}
-COSTS = {
-  "parameters": "parameters",
-  "macs": "M multiplies per s",
-  "network_seconds": "network, s per h",
-  "decode_seconds": "decoding, s per h",
-}
-_TIMED_SECONDS = 300.0
-
-
-# ---- quality -----------------------------------------------------------------
-
-
-def score(found, kept, reference, durations, labels) -> dict[str, float]:
-  """Every column for one system.
-
-  Args:
-    found: events with scores, at every threshold.
-    kept: those of them that are answered.
-  """
-  from yoho_tf.training import calibrate, evaluation
-
-  own = evaluation.scores(reference, kept, durations, labels)
-  psds = metrics.psds_metrics(
-    reference, found, durations=durations, labels=labels, params=[PSDS1, PSDS2]
-  )
-  result = metrics.temporal_map(
-    reference, found, durations=durations, labels=labels
-  )
-  _, points, hits, _ = calibrate.matched(found, reference, durations, labels)
-  return {
-    "segment_f1": own["segment_f1"],
-    "event_f1": own["event_f1"],
-    "psds1": float(psds[0]["psds"]),
-    "psds2": float(psds[1]["psds"]),
-    "map": float(result["map"]),
-    "calibration_error": calibrate.expected_calibration_error(points, hits),
-  }
-
-
-def _answers(folder):
-  """What a finished run kept: events of every score, tuned params."""
-  found = readers.read(folder / "answers.csv").events
-  return found, from_json((folder / "tuned.json").read_text())
-
-
-def scores_of(folder, test) -> dict[str, float]:
-  """Columns of a finished run, from its kept answers."""
-  found, params = _answers(folder)
-  kept = experiments.at_tuned(found, params)
-  return score(found, kept, test.reference, test.durations, params.labels)
-
-
-def chance(folder, test) -> dict[str, dict]:
-  """Columns of systems that hear nothing."""
-  from yoho_tf.training import baselines
-
-  found, params = _answers(folder)
-  moved = baselines.shuffled(found, test.durations, seed=0)
-  always = baselines.always_active(test.durations, params.labels)
-  rest = (test.reference, test.durations, params.labels)
-  return {
-    "chance: answers for another scene": score(
-      moved, experiments.at_tuned(moved, params), *rest
-    ),
-    "chance: always active": score(always, always, *rest),
-  }
-
-
-# ---- costs -------------------------------------------------------------------
-
-
-def multiplies(network, num_frames: int) -> int:
-  """Multiply-adds of one pass over `num_frames`, convolutions and products."""
-  import keras
-
-  layers = [layer for layer in network.layers if layer.weights]
-  inner = keras.Model(network.input, [layer.output for layer in layers])
-  (shape,) = [tensor.shape for tensor in network.inputs]
-  outputs = inner({"log_mel": np.zeros((1, num_frames, shape[-1]), "float32")})
-  total = 0
-  for layer, output in zip(layers, outputs, strict=True):
-    size = int(np.prod(output.shape[1:]))
-    if isinstance(layer, keras.layers.DepthwiseConv2D):
-      total += size * int(np.prod(layer.kernel_size))
-    elif isinstance(layer, keras.layers.Conv2D | keras.layers.Conv1D):
-      total += size * int(np.prod(layer.kernel.shape[:-1]))
-    elif isinstance(layer, keras.layers.Dense):
-      total += size * int(layer.kernel.shape[0])
-    elif isinstance(layer, keras.layers.Bidirectional | keras.layers.GRU):
-      steps = int(output.shape[1])
-      kernels = [w for w in layer.weights if len(w.shape) == 2]
-      total += steps * sum(
-        int(np.prod(w.shape)) for w in kernels if "bias" not in w.path
-      )
-  return total
-
-
-def costs(folder) -> dict[str, float]:
-  """Parameters, multiplies and seconds of a finished run's network."""
-  from yoho_tf.deploy import keras_file, litert, runtime
-  from yoho_tf.labels import ClassMap
-  from yoho_tf.predictor import YohoModel
-
-  network, params = keras_file.read(folder / "model.keras")
-  seconds = params.window_seconds
-  frames = params.window_frames
-  data = litert.yoho(
-    network,
-    params,
-    class_map=ClassMap.for_names(params.labels),
-    precision="float32",
-  )
-  files.replace_bytes(folder / "timed.tflite", data)
-  model = YohoModel("timed", params, runtime.LiteRt(folder / "timed.tflite"))
-  rate = params.frontend.sample_rate_hz
-  rng = np.random.default_rng(0)
-  waveform = 0.1 * rng.standard_normal(round(_TIMED_SECONDS * rate))
-  waveform = waveform.astype(np.float32)
-  best, decoding = np.inf, np.inf
-  for _ in range(3):
-    spent = [0.0]
-
-    def run(inputs, spent=spent):
-      begin = time.perf_counter()
-      outputs = model.network(inputs)
-      spent[0] += time.perf_counter() - begin
-      return outputs
-
-    begin = time.perf_counter()
-    replace(model, network=run).predict(waveform)
-    whole = time.perf_counter() - begin
-    best, decoding = min(best, spent[0]), min(decoding, whole - spent[0])
-  hour = 3600 / _TIMED_SECONDS
-  return {
-    "parameters": network.count_params(),
-    "macs": multiplies(network, frames) / seconds / 1e6,
-    "network_seconds": best * hour,
-    "decode_seconds": decoding * hour,
-  }
-
-
-# ---- the table ---------------------------------------------------------------
-
-
-def markdown(rows, chances, about) -> str:
-  """The text of docs/results.md.
-
-  Args:
-    rows: {title: ([columns of a seed], costs)}.
-    chances: {title: columns}.
-    about: lines above the table.
-  """
-  heads = [*COLUMNS.values(), *COSTS.values()]
-  lines = [
-    "# Results",
-    "",
-    *about,
-    "",
-    "| | seeds | " + " | ".join(heads) + " |",
-    "| --- " * (2 + len(heads)) + "|",
-  ]
-  for title, (seeds, own) in rows.items():
-    cells = [title, str(len(seeds))]
-    for name in COLUMNS:
-      values = np.array([seed[name] for seed in seeds])
-      text = f"{values.mean():.3f}"
-      if len(values) > 1:
-        text += f" ({values.min():.3f}-{values.max():.3f})"
-      cells.append(text)
-    cells += [f"{own[name]:,.4g}" for name in COSTS]
-    cells[-4] = f"{own['parameters']:,}"
-    lines.append("| " + " | ".join(cells) + " |")
-  for title, values in chances.items():
-    cells = [title, "", *(f"{values[name]:.3f}" for name in COLUMNS)]
-    lines.append("| " + " | ".join([*cells, *("" for _ in COSTS)]) + " |")
-  return "\n".join(lines) + "\n"
+# Sets of the experiments, folders of --answers -> columns of their table.
+SETS = {"scenes": SCENE_COLUMNS, "field": FIELD_COLUMNS}
+YAMNET = "yamnet"
 
 
 def parser(prog):
-  p = argparse.ArgumentParser(prog=prog, description=__doc__)
+  p = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
   add = p.add_argument
-  add("--sources", required=True, help="folder with manifest.csv")
-  add("--runs", required=True, help="folder of the set and of all runs")
+  add("--answers", default="docs/results", help="folder of kept answers")
+  add("--out", metavar="F.md", help="write the tables")
+  add("--table-only", action="store_true", help="of what was kept")
+  add("--sources", help="folder with manifest.csv")
+  add("--runs", help="folder of the set and of all runs")
   add(
     "--yamnet-weights", help="yamnet_relu6.h5, for systems that start from it"
   )
@@ -220,34 +47,42 @@ def parser(prog):
   add("--seeds", default="0,1,2", help="with commas")
   add("--steps", type=at_least_one, help="of each stage, for a trial")
   add("--scenes", type=at_least_one, help="of each split, for a trial")
-  add("--table-only", action="store_true", help="of what is there; no training")
-  add("--out", metavar="F.md", help="write the table")
+  add("--no-training", action="store_true", help="answers of finished runs")
+  add("--shipped", action="store_true", help="answers of the shipped models")
   return p
 
 
 def main(argv=None, prog="yoho bench results") -> int:
-  """Trains, scores, prints; 0, or 1 (data or settings)."""
-  args = parser(prog).parse_args(argv)
+  """Trains, answers, prints; 0, 1 (data or settings) or 2 (usage)."""
+  p = parser(prog)
+  args = p.parse_args(argv)
+  if not args.table_only and not (args.sources and args.runs):
+    p.error("--sources and --runs go together; without them, --table-only")
   try:
-    _run(args)
+    if not args.table_only:
+      _fill(args)
+    text = tables(args.answers)
   except (ValueError, OSError) as error:
     print(f"{prog}: {error}", file=sys.stderr)
     return 1
+  print(text)
+  if args.out:
+    files.replace_text(args.out, text)
   return 0
 
 
-def _run(args):
-  from yoho_tf.labels import did_you_mean
-  from yoho_tf.training import evaluation
+# ---- answers -----------------------------------------------------------------
 
+
+def _fill(args):
+  """Trains what is missing and keeps the answers."""
   names = args.only.split(",")
   for name in names:
     if name not in experiments.EXPERIMENTS:
       raise ValueError(f"--only {did_you_mean(name, experiments.EXPERIMENTS)}")
   if not all(seed.isdecimal() for seed in args.seeds.split(",")):
     raise ValueError(f"--seeds must be numbers with commas, got {args.seeds!r}")
-  seeds = [int(seed) for seed in args.seeds.split(",")]
-  runs = pathlib.Path(args.runs)
+  runs, out = pathlib.Path(args.runs), pathlib.Path(args.answers)
   index = experiments.make_set(
     args.sources,
     runs / "set",
@@ -255,47 +90,168 @@ def _run(args):
     and dict.fromkeys(experiments.NUM_SCENES, args.scenes),
     log=_log,
   )
-  if not args.table_only:
-    for seed in seeds:
-      for name in names:
-        experiments.run(
+  known = _Known(args.sources, index, out)
+  if args.yamnet_weights:
+    known.answer_yamnet(args.yamnet_weights)
+  for seed in args.seeds.split(","):
+    for name in names:
+      if args.no_training:
+        run = runs / f"{name}-{seed}"
+        if not (run / "model.keras").is_file():
+          continue
+      else:
+        run = experiments.train(
           name,
-          seed,
+          int(seed),
           index,
           runs,
           yamnet_weights=args.yamnet_weights,
           steps=args.steps,
           log=_log,
         )
-  params = experiments.EXPERIMENTS[names[0]].params
-  test = evaluation.Validation.of_records(None, index, params, split="test")
-  rows, first = {}, None
-  for name in names:
-    found = [runs / f"{name}-{seed}" for seed in seeds]
-    found = [folder for folder in found if (folder / "answers.csv").is_file()]
-    if found:
-      first = first or found[0]
-      title = experiments.EXPERIMENTS[name].title
-      rows[title] = ([scores_of(f, test) for f in found], _costs(found[0]))
+      known.answer(run)
+  if args.shipped:
+    shipped.fill(args.sources, out, log=_log)
+
+
+class _Known:
+  """The sets of the experiments, loaded when a system has to answer one."""
+
+  def __init__(self, sources, index, out):
+    self.sources, self.index, self.out = sources, index, out
+    self.loaded = {}
+
+  def __getitem__(self, name):
+    if name not in self.loaded:
+      from yoho_tf.training import evaluation, held_out
+
+      known = (
+        evaluation.Validation.of_records(
+          None, self.index, experiments.PARAMS, split="test"
+        )
+        if name == "scenes"
+        else held_out.field_recordings(
+          self.sources, split="val", labels=experiments.LABELS
+        )
+      )
+      self.loaded[name] = known
+      answers.keep_reference(known, self.out / name)
+    return self.loaded[name]
+
+  def answer(self, run):
+    """Keeps the answers of a finished run, where they are not kept."""
+    name, _, seed = run.name.rpartition("-")
+    rows = {name: False}
+    rows |= {
+      row: True for row, (of, _) in experiments.FIXED.items() if of == name
+    }
+    for which in SETS:
+      for row, fixed in rows.items():
+        system = f"{row}-{seed}"
+        if system in answers.names(self.out / which):
+          continue
+        events, params = experiments.answer(run, self[which], fixed=fixed)
+        facts = {}
+        if which == "scenes" and seed == "0" and not fixed:
+          facts["costs"] = network_costs.costs(run / "model.keras")
+        answers.keep(self.out / which, system, events, params, **facts)
+        _log(f"{system}: {len(events)} events on {which}")
+
+  def answer_yamnet(self, weights):
+    """Keeps what YAMNet's frames say, thresholds fitted on validation."""
+    from yoho_tf import hub
+    from yoho_tf.training import evaluation
+
+    if YAMNET in answers.names(self.out / "scenes"):
+      return
+    model = hub.load("yamnet", weights=weights)
+    fit = evaluation.Validation.of_records(
+      None, self.index, experiments.PARAMS, split="val"
+    )
+    for name in SETS:
+      known = self[name]
+      events, params = experiments.yamnet_answers(model, fit, known)
+      answers.keep(self.out / name, YAMNET, events, params)
+
+
+# ---- tables ------------------------------------------------------------------
+
+
+def tables(folder) -> str:
+  """The text of docs/results.md, from the kept answers.
+
+  Raises:
+    ValueError: none were kept.
+  """
+  folder = pathlib.Path(folder)
+  parts = ["# Results\n"]
+  for name in ("introduction", *SETS, "shipped", "trials"):
+    text = folder / f"{name}.md"
+    if text.is_file():
+      parts.append(text.read_text(encoding="utf-8"))
+    if name in SETS:
+      parts.append("\n".join(_set_lines(folder / name, SETS[name])) + "\n")
+    if name == "shipped":
+      parts.append("\n".join(shipped.lines(folder)) + "\n")
+  return "\n".join(parts)
+
+
+def _set_lines(folder, columns) -> list[str]:
+  """Scores, costs and differences of every system on one set."""
+  known = answers.read_reference(folder)
+  rows, costs = {}, {}
+  for name, title in experiments.titles().items():
+    for system in answers.names(folder):
+      if system.rpartition("-")[0] != name:
+        continue
+      events, params, facts = answers.read(folder, system)
+      row = results_table.score(events, params, known, columns)
+      rows.setdefault(title, []).append(row)
+      if "costs" in facts:
+        costs[title] = facts["costs"]
   if not rows:
-    raise ValueError(f"--runs must hold a finished run; {args.runs!r} has none")
-  counts = {split: own["examples"] for split, own in index.counts.items()}
-  about = [
-    f"Urban-SED-like scenes of 10 s, {counts}; test scenes and their sources",
-    "were used for nothing else. Mean and range over seeds.",
+    raise ValueError(f"--answers must hold a system; got {str(folder)!r}")
+  rows |= _without_hearing(folder, known, columns)
+  first = experiments.EXPERIMENTS["ours"].title
+  hours = sum(known.durations.values()) / 3600
+  lines = [
+    f"{len(known.durations)} files, {hours:.2f} h, {len(known.reference)} "
+    "events.",
+    "",
+    *results_table.score_lines(rows, columns, costs=costs),
   ]
-  text = markdown(rows, chance(first, test), about)
-  print(text)
-  if args.out:
-    files.replace_text(args.out, text)
+  if first in rows:
+    lines += ["", *results_table.difference_lines(first, rows, columns)]
+  return lines
 
 
-def _costs(folder):
-  """`costs`, measured once per run."""
-  path = folder / "costs.json"
-  if not path.is_file():
-    files.replace_text(path, json.dumps(costs(folder)))
-  return json.loads(path.read_text())
+def _without_hearing(folder, known, columns) -> dict[str, list[Scored]]:
+  """YAMNet's frames, and chance."""
+  from yoho_tf.training import baselines
+
+  rows = {}
+  if YAMNET in answers.names(folder):
+    events, params, _ = answers.read(folder, YAMNET)
+    rows["YAMNet's frames, thresholded"] = [
+      results_table.score(events, params, known, columns)
+    ]
+  system = answers.names(folder)[0]
+  events, params, _ = answers.read(folder, system)
+  labels = results_table.known_labels(known, params.labels)
+  for title, found in (
+    (
+      "chance: answers for another file",
+      baselines.shuffled(events, known.durations, seed=0),
+    ),
+    (
+      "chance: always active",
+      baselines.always_active(known.durations, labels),
+    ),
+  ):
+    rows[title] = [
+      results_table.score(known.only_own(found), params, known, columns)
+    ]
+  return rows
 
 
 def _log(line):

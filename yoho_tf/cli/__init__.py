@@ -18,6 +18,7 @@ COMMANDS = {
   "models": ("yoho_tf.cli.models", "list the models that can be loaded"),
   "train": ("yoho_tf.cli.train", "train a model"),
   "evaluate": ("yoho_tf.cli.evaluate", "score a model on held-out audio"),
+  "export": ("yoho_tf.cli.export", "turn a model into files for others"),
   "bench": ("yoho_tf.cli.bench", "time this package against others"),
   "convert": ("yoho_tf.cli.convert", "turn annotations into another format"),
   "data": ("yoho_tf.cli.data", "check and prepare published data sets"),

@@ -78,6 +78,10 @@ EXTRAS = {
   ),
 }
 
+# Extra -> {distribution: (what its version begins with)}, where others are
+# installed without complaint and then do not load.
+VERSIONS = {"tfio": {"tensorflow": ("2.16.", "2.17.")}}
+
 # Where the import name is not the distribution's with underscores.
 IMPORT_NAMES = {"pillow": "PIL", "scikit-learn": "sklearn"}
 
@@ -153,6 +157,12 @@ def examine():
       name: check_package(name, try_import=False) for name in distributions
     }
     missing = [name for name, found in packages.items() if found["error"]]
+    missing += [
+      f"{name} {' or '.join(f'{begin}x' for begin in begins)}"
+      for name, begins in VERSIONS.get(extra, {}).items()
+      if not packages[name]["error"]
+      and not (packages[name]["version"] or "").startswith(begins)
+    ]
     extras[extra] = {
       "purpose": purpose,
       "packages": packages,

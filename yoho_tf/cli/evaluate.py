@@ -18,9 +18,17 @@ TASKS = {
     "yoho_tf.cli.evaluate_scenes",
     "a model on scenes made of held-out sounds",
   ),
+  "radio": (
+    "yoho_tf.cli.evaluate_scenes",
+    "a model on held-out speech and music, mixed as on the radio",
+  ),
   "recordings": (
     "yoho_tf.cli.evaluate_scenes",
     "a model on held-out field recordings",
+  ),
+  "negatives": (
+    "yoho_tf.cli.evaluate_scenes",
+    "false events on speech, music and backgrounds",
   ),
 }
 

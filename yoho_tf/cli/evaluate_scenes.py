@@ -1,8 +1,9 @@
-"""`yoho evaluate scenes|recordings`: a model on audio that it never heard.
+"""`yoho evaluate scenes|radio|recordings|negatives`: a model on audio that it
+never heard.
 
-Prints segment F1 (1 s) and event F1 (0.2 s, 20 %), micro, with 95 % bootstrap
-intervals over files, beside chance and beside YAMNet thresholded on the mapped
-classes (thresholds fitted on validation scenes, like the model's).
+Prints scores, micro, with 95 % bootstrap intervals over files, beside chance
+and beside YAMNet thresholded on the mapped classes (thresholds fitted on
+validation scenes, like the model's). `negatives` counts false events instead.
 """
 
 import argparse
@@ -13,14 +14,13 @@ import sys
 def parser(prog):
   p = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
   add = p.add_argument
-  add("task", choices=("scenes", "recordings"))
+  add("task", choices=("scenes", "radio", "recordings", "negatives"))
   add("--model", default="yoho_everyday")
   add("--sources", required=True, help="folder with manifest.csv")
   add(
     "--split",
-    default=None,
     choices=("val", "test"),
-    help="default: test for scenes, val for recordings",
+    help="default: val for recordings, else test",
   )
   add("--num-scenes", type=int, default=300)
   add("--seed", type=int, default=2)
@@ -34,96 +34,86 @@ def parser(prog):
 def main(argv=None, prog="yoho evaluate") -> int:
   args = parser(prog).parse_args(argv)
   try:
-    return _run(args)
+    _run(args)
   except (ValueError, OSError) as error:
     print(f"{prog}: {error}", file=sys.stderr)
     return 1
+  return 0
 
 
 def _run(args):
   from yoho_tf import hub
-  from yoho_tf.data import sources
-  from yoho_tf.events import EventTable
-  from yoho_tf.params import SCENE_PRESETS
-  from yoho_tf.training import baselines, evaluation
+  from yoho_tf.training import baselines, held_out
 
   model = hub.load(args.model)
   labels = model.params.labels
-
-  def scenes(split, count, seed):
-    pool = sources.read_manifest(
-      args.sources,
-      split=split,
-      labels=labels,
-      permissive_only=not args.allow_non_commercial,
-      exclude_ids=sources.real_strong_ids(args.sources, split="val"),
-    )
-    return evaluation.scene_set(
-      pool,
-      SCENE_PRESETS["everyday"],
-      labels=labels,
-      num_scenes=count,
-      seed=seed,
-    )
-
-  if args.task == "scenes":
-    split = args.split or "test"
-    waveforms, reference = scenes(split, args.num_scenes, args.seed)
-    title = f"{len(waveforms)} scenes of {split} sources, seed {args.seed}"
-
-    used = labels
-
-    def only(events):
-      return events
-  else:
-    split = args.split or "val"
-    waveforms, reference, own = evaluation.real_recordings(
-      args.sources, split=split, labels=labels
-    )
-    if not waveforms:
-      raise ValueError(
-        f"sources must hold recordings of {args.model}'s classes in split "
-        f"{split!r}; got none"
-      )
-    title = f"{len(waveforms)} real recordings of split {split}, own class"
-
-    used = sorted(set(reference.label))
-
-    def only(events):
-      return evaluation.own_class(events, own)
-
-  durations = {k: len(v) / 16_000 for k, v in waveforms.items()}
-  answers = EventTable.concat(
-    [
-      model.predict(waveform).events.replace(filename=name)
-      for name, waveform in waveforms.items()
-    ]
+  scenes = dict(
+    num_scenes=args.num_scenes,
+    seed=args.seed,
+    permissive_only=not args.allow_non_commercial,
   )
-  always = baselines.always_active(durations, labels)
+  these = held_out.known(
+    args.task, args.sources, labels, split=args.split, **scenes
+  )
+  found = held_out.answers(model, these)
+  if args.task == "negatives":
+    print(negative_text(args, model, these, found))
+    return
+  used = sorted(set(these.reference.label) | set(these.own.values()))
+  found = found[[label in used for label in found.label]]
+  only = these.only_own
   estimates = {
-    model.name: only(answers),
+    model.name: only(found),
     "chance: answers of another file": only(
-      baselines.shuffled(answers, durations, seed=args.seed)
+      baselines.shuffled(found, these.durations, seed=args.seed)
     ),
-    "chance: always active": only(always),
+    "chance: always active": only(
+      baselines.always_active(these.durations, used)
+    ),
   }
   if args.yamnet_weights:
     yamnet = hub.load("yamnet", weights=args.yamnet_weights)
-    val_waveforms, val_reference = scenes("val", 100, 1)
-    thresholds = baselines.yamnet_thresholds(
-      baselines.yamnet_tags(yamnet, val_waveforms, labels),
-      val_reference,
-      {k: len(v) / 16_000 for k, v in val_waveforms.items()},
-      labels,
-    )
-    tags = baselines.yamnet_tags(yamnet, waveforms, labels)
     name = f"YAMNet ({yamnet.params.activation}), thresholded"
-    estimates[name] = only(baselines.yamnet_events(tags, thresholds))
-  table = baselines.rows(reference, estimates, durations, used)
+    task = args.task if held_out.TASKS[args.task].scene else "scenes"
+    scenes |= {"num_scenes": 100, "seed": 1}
+    fit = held_out.known(task, args.sources, labels, split="val", **scenes)
+    events = baselines.yamnet_answers(yamnet, fit, these, labels)
+    estimates[name] = only(events[[label in used for label in events.label]])
+  table = baselines.rows(
+    these.reference,
+    estimates,
+    these.durations,
+    used,
+    columns=held_out.TASKS[args.task].columns,
+  )
   if args.json:
     print(json.dumps(baselines.plain(table), indent=2))
-    return 0
+    return
+  kind = "real recordings, own class" if these.own else f"{args.task} files"
+  title = f"{len(these.durations)} {kind}, split {these.split}"
   print("\n".join([title, *baselines.lines(table)]))
   if args.class_wise:
     print("\n".join(["", *baselines.class_lines(table, used)]))
-  return 0
+
+
+def negative_text(args, model, these, found) -> str:
+  """False events per minute, by what the recordings hold."""
+  from yoho_tf.training import held_out
+
+  false, counts = held_out.false_events(found, these)
+  if args.json:
+    return json.dumps(counts, indent=2)
+  lines = [
+    f"{len(these.durations)} recordings of split {these.split}, in which "
+    "nothing else sounds",
+    f"{model.name:20}  false events  minutes  per minute",
+  ]
+  lines += [
+    f"{name:20}  {row['events']:12}  {row['minutes']:7.1f}  "
+    f"{row['per_minute']:10.2f}"
+    for name, row in counts.items()
+  ]
+  if args.class_wise:
+    for label in sorted(set(false.label)):
+      lines.append(f"{label:32}  {int((false.label == label).sum()):4}")
+  return "\n".join(lines)

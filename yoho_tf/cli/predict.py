@@ -27,7 +27,8 @@ def parser(prog):
     "-m",
     "--model",
     default=DEFAULT_MODEL,
-    help=f"a name of `yoho models` or a .tflite (default {DEFAULT_MODEL})",
+    help="a name of `yoho models`, a .tflite, .onnx or .keras, or the folder "
+    f"of a SavedModel or a run (default {DEFAULT_MODEL})",
   )
   add("--weights", help="a local weights file, where the model needs one")
   add("--family", choices=("relu", "relu6"), help="of unknown YAMNet weights")

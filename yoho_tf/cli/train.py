@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from yoho_tf.params import (
@@ -12,6 +13,7 @@ from yoho_tf.params import (
   YohoParams,
   override,
   parse_settings,
+  scene_preset,
 )
 
 
@@ -81,6 +83,13 @@ def _parser(prog):
     action="store_true",
     help="also use material whose licence forbids commercial use",
   )
+  scenes.add_argument(
+    "--scene",
+    default="everyday",
+    metavar="NAME",
+    help="what scenes are like: a preset of `yoho data synth`, which "
+    "--set training.scene.* changes (default everyday)",
+  )
   own = parser.add_argument_group("with --data")
   own.add_argument(
     "--dry-run", action="store_true", help="say what is there, and stop"
@@ -124,6 +133,7 @@ def _settings(args):
   """The preset and the training's settings, `--set` included."""
   params = PRESETS[args.preset]
   training = FINE_TUNING if args.data else TrainingParams()
+  training = replace(training, scene=scene_preset(args.scene))
   for key, value in parse_settings(args.set).items():
     if key.startswith("training."):
       training = override(training, {key.removeprefix("training."): value})

@@ -175,9 +175,7 @@ def _row_sources(row, path, names, labels, strong, split):
     known = (*_ROLE_OF, "real_strong")
     raise ValueError(f"{path}: role {did_you_mean(row['role'], known)}")
   role = _ROLE_OF[row["role"]]
-  if role in ("background", "distractor") and (
-    _AMBIGUOUS.search(row["path"]) or own in _AMBIGUOUS_CLASSES
-  ):
+  if is_ambiguous(row):
     return []
   if role in ("event", "distractor"):
     role = "event" if label else "distractor"
@@ -185,6 +183,14 @@ def _row_sources(row, path, names, labels, strong, split):
   start, end = float(row.get("start") or 0), row.get("end")
   end = float(end) if end else None
   return [Source(role=role, label=label, start=start, end=end, **common)]
+
+
+def is_ambiguous(row) -> bool:
+  """Whether a class of ours may sound in a background or a distractor."""
+  own = row["class"] if "class" in row else row["label"]
+  return row["role"] in ("background", "distractor") and bool(
+    _AMBIGUOUS.search(row["path"]) or own in _AMBIGUOUS_CLASSES
+  )
 
 
 def read_folder(

@@ -10,29 +10,38 @@ from dataclasses import replace
 
 from yoho_tf import files
 from yoho_tf.deploy import metadata
-from yoho_tf.params import from_json
+from yoho_tf.params import YohoParams, from_json
+
+
+def model_module(params):
+  """`models.yoho` or `models.yamnet`, as the class of `params` says."""
+  from yoho_tf.models import yamnet, yoho
+
+  return yoho if isinstance(params, YohoParams) else yamnet
+
+
+def rebuilt(network, params, **changes):
+  """The model of `replace(params, **changes)` with the network's weights."""
+  model = model_module(params).build(replace(params, **changes))
+  model.set_weights(network.get_weights())
+  return model
 
 
 def write(network, params, path, *, class_map) -> None:
-  """Writes `waveform -> events` and what `hub.load` needs.
+  """Writes `waveform -> outputs` and what `hub.load` needs.
 
   Args:
     network: float32, built with `params` and `input="log_mel"`.
     params: stored inside, tuned post-processing included.
     class_map: `ClassMap` of `params.labels`, stored inside.
   """
-  from yoho_tf.models import yoho
-
-  params = replace(params, input="waveform")
-  model = yoho.build(params)
-  model.set_weights(network.get_weights())
+  model = rebuilt(network, params, input="waveform")
   with tempfile.TemporaryDirectory() as folder:
     part = pathlib.Path(folder, "model.keras")
     model.save(part)
     data = part.read_bytes()
-  files.replace_bytes(
-    path, metadata.pack(data, metadata.texts(params, class_map))
-  )
+  texts = metadata.texts(replace(params, input="waveform"), class_map)
+  files.replace_bytes(path, metadata.pack(data, texts))
 
 
 def read(path):
@@ -50,11 +59,7 @@ def read(path):
   import keras
 
   from yoho_tf.layers import conv, frontend  # noqa: F401 (registers layers)
-  from yoho_tf.models import yoho
 
   params = from_json(texts[metadata.PARAMS])
-  network = yoho.build(replace(params, input="log_mel"))
-  network.set_weights(
-    keras.saving.load_model(path, compile=False).get_weights()
-  )
-  return network, params
+  model = keras.saving.load_model(path, compile=False)
+  return rebuilt(model, params, input="log_mel"), params

@@ -35,7 +35,8 @@ def temporal_map(
     **checks: `files`, `unknown_labels`, `unknown_files`, `match`.
 
   Returns:
-    `MetricResult` with `map`, `map@t` and `f1@t` per threshold.
+    `MetricResult` with `map`, `map@t`, and `f1@t` and `recall@t` of the F1
+    thresholds.
 
   Raises:
     ValueError: an input breaks a rule, a score is missing, or there is no
@@ -192,6 +193,9 @@ def ranked_values(counts, weights, params):
     )
     overall[f"f1@{threshold:g}_micro"] = divide(
       2 * true[i].sum(), num_dets.sum() + num_refs.sum()
+    )
+    overall[f"recall@{threshold:g}_micro"] = divide(
+      true[i].sum(), num_refs.sum()
     )
   return overall, macro, class_wise
 

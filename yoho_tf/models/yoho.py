@@ -20,7 +20,7 @@ import numpy as np
 
 from yoho_tf.events import EventTable, merge_gaps
 from yoho_tf.labels import did_you_mean
-from yoho_tf.models import yamnet
+from yoho_tf.models import yamnet, yoho_decode
 from yoho_tf.params import PRESETS, YohoParams
 from yoho_tf.results import Detections
 
@@ -36,7 +36,7 @@ TABLE = yamnet.TABLE + (
 
 PARAMS = PRESETS["yoho_everyday"]
 
-_EPSILON = 1e-9  # in cells or seconds: floor(t / w + 1e-9), never t // w
+_EPSILON = 1e-9  # in cells: floor(t / w + 1e-9), never t // w
 
 
 def build(params: YohoParams = PARAMS) -> "keras.Model":  # noqa: F821
@@ -251,117 +251,42 @@ def decode(
   Raises:
     ValueError: another shape, or several windows on the `stride` lattice.
   """
-  if baseline := _baseline(params):
-    outputs = baseline.as_cells(outputs, params)
-  events = np.asarray(outputs["events"], np.float64)
-  if events.ndim == 3:
-    events = events[None]
-  shape = (len(params.labels), 3 * params.slots)
-  if events.ndim != 4 or events.shape[2:] != shape:
-    raise ValueError(
-      f"events must have shape [cells, {shape[0]}, {shape[1]}]; received "
-      f"{np.shape(outputs['events'])}"
-    )
-  if len(events) > 1 and params.lattice == "stride":
-    raise ValueError(
-      "events must be stitched to one row of cells on the lattice stride; "
-      f"received {len(events)} windows"
-    )
-  windows, cells, classes, _ = events.shape
-  hop = params.inference.window_hop_seconds
+  grid = _grid(outputs, params)
   if duration_seconds is None:
-    duration_seconds = (windows - 1) * hop + cells * params.cell_seconds
-  grid = events.reshape(windows, cells, classes, params.slots, 3)
-  per_label = []
-  for column, label in enumerate(params.labels):
-    settings = params.postprocess.for_label(label)
-    pieces = _pieces(grid[:, :, column], params, settings, duration_seconds)
-    per_label.append(_join(*pieces, label, params, settings))
-  table = EventTable.concat(per_label).replace(filename=filename).sort()
+    duration_seconds = yoho_decode.grid_seconds(grid, params)
+  table = yoho_decode.decode_grids(
+    {filename: grid}, params, {filename: duration_seconds}
+  )
   scores = grid[..., 0].max(axis=-1)  # [windows, cells, classes]
   return Detections(
     events=table,
     labels=params.labels,
     duration_seconds=float(duration_seconds),
-    scores=scores[0].astype(np.float32) if windows == 1 else None,
+    scores=scores[0].astype(np.float32) if len(grid) == 1 else None,
     cell_seconds=params.cell_seconds,
     filename=filename,
     model=model,
   )
 
 
-def _pieces(grid, params, settings, duration):
-  """`[windows, cells, slots, 3]` of one class -> start, end, score, cell.
+def decode_files(outputs, params: YohoParams, durations) -> EventTable:
+  """`decode` of many recordings at once: their events in one table.
 
-  Seconds in the recording, listed by window, cell and slot, clipped to each
-  window's keep zone and to the recording; cells are numbered through.
+  Args:
+    outputs: `{filename: array}`, as `decode` takes it under `params.output`.
+    durations: `{filename: seconds}`.
   """
-  window, cell, slot = np.nonzero(grid[..., 0] >= settings.low)
-  score, first, second = grid[window, cell, slot].T
-  width, inference = params.cell_seconds, params.inference
-  paper_code = inference.compat == "paper_code"
-  if paper_code:  # the stop is added to the start (yoho.md section 8, D1)
-    start = (cell + first) * width
-    end = start + second * width
-  else:
-    start = (cell + np.minimum(first, second)) * width
-    end = (cell + np.maximum(first, second)) * width
-  windows = len(grid)
-  if windows > 1:
-    length = params.window_seconds
-    left = np.full(windows, inference.discard_seconds)
-    right = length - left
-    if paper_code and params.labels == PRESETS["yoho_tut2017"].labels:
-      left[:], right[:] = 0.0, length
-    elif paper_code:  # middle windows keep their last second (D6)
-      right[:] = length
-    left[0], right[-1] = 0.0, length
-    start = np.maximum(start, left[window])
-    end = np.minimum(end, right[window])
-  offset = window * inference.window_hop_seconds
-  start, end = start + offset, np.minimum(end + offset, duration)
-  keep = end > start
-  number = window * grid.shape[1] + cell
-  return start[keep], end[keep], score[keep], number[keep]
+  grids = {
+    name: _grid({params.output: value}, params)
+    for name, value in outputs.items()
+  }
+  return yoho_decode.decode_grids(grids, params, durations)
 
 
-def _join(start, end, score, cell, label, params, settings):
-  """Pieces of one class -> events: merge, drop short, calibrate, threshold.
-
-  What is apart within one cell is several events: `encode` would have joined
-  it otherwise.
-  """
-  paper_code = params.inference.compat == "paper_code"
-  listed = start
-  order = np.argsort(start, kind="stable")
-  start, end, score = start[order], end[order], score[order]
-  is_apart = np.diff(cell[order], prepend=-1) == 0
-  gap = np.where(is_apart, 0.0, settings.merge_gap_seconds)
-  begin, stop, group = merge_gaps(start, end, gap)
-  if len(begin):
-    heads = np.searchsorted(group, np.arange(len(begin)))
-    if settings.score == "max":
-      best = np.maximum.reduceat(score, heads)
-    else:
-      best = np.add.reduceat(score, heads) / np.bincount(group)
-    if paper_code:  # the earlier listed start survives a merge (D5)
-      rank = np.minimum.reduceat(order, heads)
-      begin = listed[rank]
-    keep = stop - begin >= settings.min_duration_seconds - _EPSILON
-    if settings.calibration_a != 1 or settings.calibration_b != 0:
-      best = np.clip(best, 1e-7, 1 - 1e-7)
-      logit = np.log(best / (1 - best))
-      logit = settings.calibration_a * logit + settings.calibration_b
-      best = 1 / (1 + np.exp(-logit))
-    keep &= best >= settings.threshold
-    begin, stop, best = begin[keep], stop[keep], best[keep]
-  else:
-    best = score
-  if paper_code:
-    begin, stop = np.round(begin, 3), np.round(stop, 3)
-  return EventTable.from_columns(
-    start=begin, end=stop, label=np.full(len(begin), label), score=best
-  )
+def _grid(outputs, params):
+  if baseline := _baseline(params):
+    outputs = baseline.as_cells(outputs, params)
+  return yoho_decode.grid_of(outputs["events"], params)
 
 
 def num_windows(num_samples: int, params: YohoParams) -> int:

@@ -104,6 +104,8 @@ PRESETS = {
   "yoho_everyday": _EVERYDAY,
   "yoho_everyday_medium": replace(_EVERYDAY, width=0.5),
   "yoho_everyday_small": replace(_EVERYDAY, width=0.25),
+  # Ours on the paper's task; `yoho_music_speech` is the paper's network.
+  "yoho_radio": replace(_EVERYDAY, labels=("Music", "Speech")),
   "yoho_urban": replace(
     _EVERYDAY,
     labels=(

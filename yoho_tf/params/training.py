@@ -7,6 +7,7 @@ from yoho_tf.params.rules import choice, require
 from yoho_tf.params.scene import SCENE_PRESETS, SceneParams
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+_MOST_QUANTIZED = 1e-4
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class TrainingParams:
   ema_momentum: float = 0.0  # 0 = no averaging of weights
   distillation_weight: float = 0.5  # of a teacher's logits, where there is one
   precision: str = "float32"  # of the body; front end and head stay float32
+  quantize_aware: bool = False  # the rounding of int8 files is felt
+  sparsity: float = 0.0  # share of kernel weights that become 0
   patience_epochs: int = 15  # without a better score ends a stage; 0 = never
   evaluate_every_epochs: int = 1
   tensorboard: bool = False
@@ -53,6 +56,31 @@ class TrainingParams:
       "lie in [0, 1)",
       self.ema_momentum,
     )
+    require(
+      0 <= self.sparsity < 1,
+      "training.sparsity",
+      "lie in [0, 1)",
+      self.sparsity,
+    )
+    require(
+      not (self.sparsity and self.ema_momentum),
+      "training.ema_momentum",
+      "be 0 with sparsity: averaged weights are never 0",
+      self.ema_momentum,
+    )
+    if self.quantize_aware:
+      require(
+        self.learning_rate <= _MOST_QUANTIZED,
+        "training.learning_rate",
+        f"be at most {_MOST_QUANTIZED:g} with quantize_aware (1e-5 is usual)",
+        self.learning_rate,
+      )
+      require(
+        self.precision == "float32",
+        "training.precision",
+        "be float32 with quantize_aware",
+        self.precision,
+      )
     for name in ("batch_size", "steps_per_epoch", "evaluate_every_epochs"):
       value = getattr(self, name)
       require(value >= 1, f"training.{name}", "be at least 1", value)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from yoho_tf.events import EventTable
-from yoho_tf.metrics import event_metrics, segment_metrics
+from yoho_tf.metrics import event_metrics, segment_metrics, temporal_map
+from yoho_tf.params import METRIC_PRESETS, TemporalParams
 
 THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -70,11 +71,79 @@ def yamnet_thresholds(tags, reference, durations, labels) -> dict[str, float]:
   return best
 
 
-def rows(reference, estimates, durations, labels, *, num_samples=1000, seed=0):
-  """`{name: {"segment_f1": (value, low, high), "event_f1": ...}}`.
+def yamnet_answers(model, fit, known, labels) -> EventTable:
+  """Events of YAMNet on `known`, its thresholds fitted on `fit`.
+
+  Args:
+    model: `predictor.YamnetModel`.
+    fit, known: `evaluation.Validation`.
+  """
+  thresholds = yamnet_thresholds(
+    yamnet_tags(model, fit.waveforms, labels),
+    fit.reference,
+    fit.durations,
+    labels,
+  )
+  return yamnet_events(yamnet_tags(model, known.waveforms, labels), thresholds)
+
+
+# Column -> title, function of (reference, estimate, durations, labels) that
+# gives a result, and which value of it. Scenes and recordings have the first
+# two; the others belong to recordings and to speech with music.
+COLUMNS = {
+  "segment_f1": (
+    "segment F1 (1 s)",
+    lambda reference, estimate, **about: segment_metrics(
+      reference, estimate, **about
+    ),
+    "f1_micro",
+  ),
+  "event_f1": (
+    "event F1 (0.2 s, 20 %)",
+    lambda reference, estimate, *, durations, labels: event_metrics(
+      reference, estimate, files=list(durations), labels=labels
+    ),
+    "f1_micro",
+  ),
+  "recall": (
+    "recall (temporal IoU 0.3)",
+    lambda reference, estimate, **about: temporal_map(
+      reference,
+      estimate,
+      params=TemporalParams(thresholds=(0.3,), f1_thresholds=(0.3,)),
+      **about,
+    ),
+    "recall@0.3_micro",
+  ),
+  "fine_segment_f1": (
+    "segment F1 (10 ms)",
+    lambda reference, estimate, **about: segment_metrics(
+      reference,
+      estimate,
+      params=METRIC_PRESETS["music_speech"].segment,
+      **about,
+    ),
+    "f1_micro",
+  ),
+}
+FIRST_COLUMNS = ("segment_f1", "event_f1")
+
+
+def rows(
+  reference,
+  estimates,
+  durations,
+  labels,
+  *,
+  columns=FIRST_COLUMNS,
+  num_samples=1000,
+  seed=0,
+):
+  """`{name: {column: (result, its bootstrap)}}`.
 
   Args:
     estimates: `{name: EventTable}`.
+    columns: of COLUMNS.
     num_samples: bootstrap resamples of files, for 95 % intervals.
   """
   from yoho_tf.metrics import bootstrap
@@ -83,51 +152,45 @@ def rows(reference, estimates, durations, labels, *, num_samples=1000, seed=0):
   params = BootstrapParams(num_samples=num_samples, confidence=0.95, seed=seed)
   table = {}
   for name, estimate in estimates.items():
-    segment = segment_metrics(
-      reference, estimate, durations=durations, labels=labels
-    )
-    event = event_metrics(
-      reference, estimate, files=list(durations), labels=labels
-    )
-    table[name] = {
-      "segment_f1": (segment, bootstrap(segment, params)),
-      "event_f1": (event, bootstrap(event, params)),
-    }
+    table[name] = {}
+    for column in columns:
+      _, measure, _ = COLUMNS[column]
+      result = measure(reference, estimate, durations=durations, labels=labels)
+      table[name][column] = (result, bootstrap(result, params))
   return table
 
 
-COLUMNS = {
-  "segment_f1": "segment F1 (1 s)",
-  "event_f1": "event F1 (0.2 s, 20 %)",
-}
-
-
 def plain(table) -> dict:
-  """`rows` as numbers: value (micro), macro, low and high."""
-  return {
-    name: {
-      column: {
-        "value": float(result["f1_micro"]),
-        "macro": float(result["f1_macro"]),
-        "low": float(interval["f1_micro"].low),
-        "high": float(interval["f1_micro"].high),
+  """`rows` as numbers: value (micro), macro where there is one, low, high."""
+  found = {}
+  for name, row in table.items():
+    found[name] = {}
+    for column, (result, interval) in row.items():
+      key = COLUMNS[column][2]
+      numbers = {"value": float(result[key])}
+      if key == "f1_micro":
+        numbers["macro"] = float(result["f1_macro"])
+      own = interval[key]
+      found[name][column] = {
+        **numbers,
+        "low": float(own.low),
+        "high": float(own.high),
       }
-      for column, (result, interval) in row.items()
-    }
-    for name, row in table.items()
-  }
+  return found
 
 
 def lines(table) -> list[str]:
-  """`rows` as text: micro F1 with its interval."""
+  """`rows` as text: each value with its interval."""
   width = max(map(len, table))
-  found = [f"{'':{width}}  " + "  ".join(f"{v:22}" for v in COLUMNS.values())]
+  columns = list(next(iter(table.values())))
+  heads = [f"{COLUMNS[column][0]:25}" for column in columns]
+  found = [f"{'':{width}}  " + "  ".join(heads)]
   for name, row in plain(table).items():
     cells = [
       f"{row[c]['value']:.3f} [{row[c]['low']:.3f}, {row[c]['high']:.3f}]"
-      for c in COLUMNS
+      for c in columns
     ]
-    found.append(f"{name:{width}}  " + "  ".join(f"{v:22}" for v in cells))
+    found.append(f"{name:{width}}  " + "  ".join(f"{v:25}" for v in cells))
   return [line.rstrip() for line in found]
 
 
@@ -137,7 +200,7 @@ def class_lines(table, labels) -> list[str]:
   width = max(map(len, labels))
   found = [f"{'class':{width}}  segment F1  event F1  reference events"]
   for label in labels:
-    segment, event = (first[c][0].class_wise[label] for c in COLUMNS)
+    segment, event = (first[c][0].class_wise[label] for c in FIRST_COLUMNS)
     count = int(event["tp"] + event["fn"])
     found.append(
       f"{label:{width}}  {segment['f1']:10.3f}  {event['f1']:8.3f}  {count:16}"

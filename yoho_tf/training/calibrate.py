@@ -11,8 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from yoho_tf.metrics import temporal_map
+from yoho_tf.models import yoho
 from yoho_tf.params import TemporalParams
-from yoho_tf.training.evaluation import decode_all, unthresholded
+from yoho_tf.training.evaluation import unthresholded
 
 MIN_EVENTS = 20
 _IOU = 0.5
@@ -124,7 +125,7 @@ def fit(score, hit) -> tuple[float, float]:
 
 def scored_events(cells, reference, durations, params):
   """`matched` of all events before the threshold, uncalibrated."""
-  found = decode_all(cells, unthresholded(params), durations)
+  found = yoho.decode_files(cells, unthresholded(params), durations)
   return matched(found, reference, durations, params.labels)
 
 

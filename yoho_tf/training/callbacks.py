@@ -28,8 +28,8 @@ class EventEvaluation(keras.callbacks.Callback):
   Args:
     validation: `evaluation.Validation` with a `network`; the trained model is
       that network's twin by name, or holds it as a layer.
-    decode: `(outputs, params, *, duration_seconds, filename)` -> result with
-      `events`.
+    decode: `({filename: outputs}, params, {filename: seconds})` -> EventTable,
+      e.g. `models.yoho.decode_files`.
     params: of the network.
     monitor: a name in `logs`.
     mode: "max" or "min"; NaN never wins.
@@ -138,11 +138,10 @@ class EventEvaluation(keras.callbacks.Callback):
   def _measure(self):
     """Scores at the tuned and at the fixed thresholds, from one decoding."""
     validation, labels = self.validation, self.network_params.labels
-    found = evaluation.decode_all(
+    found = self.decode(
       validation.cells(self.network_params),
       evaluation.unthresholded(self.network_params),
       validation.durations,
-      decode=self.decode,
     )
 
     def scores_at(thresholds):

@@ -1,16 +1,13 @@
 """Scenes and recordings of known content, and scores on them."""
 
-import pathlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from yoho_tf import audio
-from yoho_tf.data import records, sources, synth
+from yoho_tf.data import records, synth
 from yoho_tf.events import EventTable
 from yoho_tf.metrics import event_metrics, segment_metrics
-from yoho_tf.models import yoho
 from yoho_tf.predictor import run_windows
 
 
@@ -24,6 +21,7 @@ class Validation:
     reference: `EventTable` of these files.
     durations: `{filename: seconds}`.
     network: the Keras network that hears them, with `log_mel` input.
+    own: `{filename: label}` where one class only was labelled, else empty.
   """
 
   split: str
@@ -31,6 +29,7 @@ class Validation:
   reference: EventTable
   durations: dict
   network: object = None
+  own: dict = field(default_factory=dict)
 
   @classmethod
   def of_scenes(
@@ -43,16 +42,30 @@ class Validation:
       params: `YohoParams`.
       training: `TrainingParams`; its seed + 1 is used.
     """
-    waveforms, reference = scene_set(
+    found = cls.of_pool(
       pool,
       training.scene,
       labels=params.labels,
       num_scenes=num_scenes,
       seed=training.seed + 1,
+      split=split,
     )
-    rate = training.scene.sample_rate_hz
+    return replace(found, network=network)
+
+  @classmethod
+  def of_pool(cls, pool, scene_params, *, labels, num_scenes, seed, split):
+    """Scenes of a pool of that split, without a network: fixed by seed."""
+    waveforms, tables = {}, [EventTable.empty()]
+    for index in range(num_scenes):
+      scene = synth.make_scene(
+        pool, scene_params, seed=seed, index=index, labels=labels
+      )
+      name = f"scene_{index:05d}.wav"
+      waveforms[name] = scene.waveform
+      tables.append(scene.events.replace(filename=name))
+    rate = scene_params.sample_rate_hz
     durations = {name: len(w) / rate for name, w in waveforms.items()}
-    return cls(split, waveforms, reference, durations, network)
+    return cls(split, waveforms, EventTable.concat(tables), durations)
 
   @classmethod
   def of_records(cls, network, index, params, *, split="val"):
@@ -84,6 +97,13 @@ class Validation:
     reference = EventTable.concat(tables)
     return cls(split, _Recorded(reader, place), reference, durations, network)
 
+  def only_own(self, events: EventTable) -> EventTable:
+    """Events of the classes that somebody listened for."""
+    if not self.own:
+      return events
+    pairs = zip(events.filename, events.label, strict=True)
+    return events[np.array([self.own[n] == label for n, label in pairs], bool)]
+
   def cells(self, params):
     """`{filename: outputs}` of the network, as `predict_cells`."""
     predict = keras_predict(self.network, params)
@@ -104,53 +124,6 @@ class _Recorded(Mapping):
 
   def __len__(self):
     return len(self.place)
-
-
-def scene_set(pool, scene_params, *, labels, num_scenes, seed):
-  """`{filename: waveform}`, reference `EventTable`: fixed scenes by seed."""
-  waveforms, tables = {}, []
-  for index in range(num_scenes):
-    scene = synth.make_scene(
-      pool, scene_params, seed=seed, index=index, labels=labels
-    )
-    name = f"scene_{index:05d}.wav"
-    waveforms[name] = scene.waveform
-    tables.append(scene.events.replace(filename=name))
-  return waveforms, EventTable.concat(tables)
-
-
-def real_recordings(folder, *, split, labels):
-  """Field recordings with strong labels of one class each.
-
-  Returns:
-    `{filename: waveform}` at 16 kHz, reference `EventTable`, and `{filename:
-    own label}`; recordings of classes outside `labels` are left out, as are
-    weakly aligned ones (children_playing).
-  """
-  own = {}
-  for row in sources.strong_rows(folder, split=split):
-    label = sources.aliases().get(row["event"])
-    if label in labels and row["event"] != "children_playing":
-      own.setdefault(row["path"], (label, []))[1].append(
-        (float(row["onset"]), float(row["offset"]), label)
-      )
-  waveforms, tables = {}, [EventTable.empty()]
-  for name, (_, rows) in own.items():
-    waveforms[name] = audio.read(pathlib.Path(folder, name))
-    events = EventTable.from_rows(sorted(rows)).merge(0.0)
-    limit = len(waveforms[name]) / 16_000
-    tables.append(events.crop(0.0, limit).replace(filename=name))
-  labels_of = {name: label for name, (label, _) in own.items()}
-  return waveforms, EventTable.concat(tables), labels_of
-
-
-def own_class(events: EventTable, labels_of) -> EventTable:
-  """Events of the class that a recording was labelled for."""
-  keep = [
-    labels_of[name] == label
-    for name, label in zip(events.filename, events.label, strict=True)
-  ]
-  return events[np.array(keep, bool)]
 
 
 def keras_predict(network, params):
@@ -206,20 +179,6 @@ def at_threshold(params, threshold: float, **changes):
 def unthresholded(params):
   """The params that keep every event, whatever its score, uncalibrated."""
   return at_threshold(params, 0.0, calibration_a=1.0, calibration_b=0.0)
-
-
-def decode_all(cells, params, durations, *, decode=yoho.decode) -> EventTable:
-  return EventTable.concat(
-    [
-      decode(
-        {params.output: value},
-        params,
-        duration_seconds=durations[name],
-        filename=name,
-      ).events
-      for name, value in cells.items()
-    ]
-  )
 
 
 SCORES = ("segment_f1", "segment_f1_macro", "event_f1", "event_f1_macro")

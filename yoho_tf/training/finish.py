@@ -74,7 +74,7 @@ def finish(
       "KERAS_BACKEND=tensorflow trains nothing again and writes it"
     )
     return params
-  data = litert.yoho(network, params, class_map=class_map)
+  data = litert.tflite(network, params, class_map=class_map)
   files.replace_bytes(out / f"{name}.tflite", data)
   facts = {
     "name": name,
@@ -102,7 +102,7 @@ def tuned(validation, params):
 
 
 def _scores(validation, cells, params):
-  estimate = evaluation.decode_all(cells, params, validation.durations)
+  estimate = yoho.decode_files(cells, params, validation.durations)
   return evaluation.scores(
     validation.reference, estimate, validation.durations, params.labels
   )
@@ -121,7 +121,7 @@ def report(network, untuned, params, material, out, *, log=print) -> None:
 
   def events(network, params):
     cells = replace(test, network=network).cells(params)
-    return evaluation.decode_all(cells, params, test.durations)
+    return yoho.decode_files(cells, params, test.durations)
 
   found = events(network, params)
   estimates = {

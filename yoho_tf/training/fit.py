@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 import keras
 
 from yoho_tf import losses, weights_h5
-from yoho_tf.deploy import keras_file
+from yoho_tf.deploy import keras_file, quantize
 from yoho_tf.files import replace_text, sha256
 from yoho_tf.layers import augment, frontend
 from yoho_tf.models import yoho
@@ -23,6 +23,7 @@ from yoho_tf.params import TrainingParams, YohoParams, to_json
 from yoho_tf.training import (
   callbacks,
   distribution,
+  prune,
   resume,
   schedules,
 )
@@ -30,6 +31,7 @@ from yoho_tf.training.material import Material
 
 BODY_LAYERS = 14  # those that YAMNet's weights fill
 INITIAL = "initial.weights.h5"
+_NEW_SETTINGS = {"quantize_aware": False, "sparsity": 0.0}
 
 
 def training_model(
@@ -110,6 +112,11 @@ def train(
     log = _silent
   keras.utils.set_random_seed(training.seed)
   is_loaded = bool(yamnet_weights or initial_weights)
+  if training.quantize_aware and not initial_weights:
+    raise ValueError(
+      "initial_weights must be those of a trained network with "
+      f"training.quantize_aware; received {initial_weights!r}"
+    )
   if is_loaded and not params.frozen_batchnorm_layers:
     params = replace(params, frozen_batchnorm_layers=BODY_LAYERS)
   params = replace(params, input="log_mel")
@@ -136,13 +143,18 @@ def train(
   if distribution.is_first_host() and not (out / INITIAL).is_file():
     callbacks.save_weights(network, out / INITIAL)
   measured = yoho.build(params)
+  if training.quantize_aware:
+    bounds = quantize.input_range(params)
+    with scope():
+      network = quantize.fake_quant(network, input_range=bounds)
+    measured = quantize.fake_quant(measured, input_range=bounds)
   validation = material.validation(measured)
   absent = sorted(set(params.labels) - set(validation.reference.label))
   if absent:
     log(f"no validation event of {', '.join(absent)}")
 
   stages = [("all", training.steps, training.learning_rate)]
-  if is_loaded:
+  if is_loaded and not (training.quantize_aware or training.sparsity):
     head = ("head", training.head_steps, training.head_learning_rate)
     stages.insert(0, head)
   first_epoch = 0
@@ -183,6 +195,9 @@ def train(
       distribution.wait(f"{name} saved")
     first_epoch = last_epoch
   measured.load_weights(out / "best.weights.h5")
+  if training.quantize_aware:
+    twin, measured = measured, yoho.build(params)
+    quantize.unfold(twin, measured)
   return measured, params
 
 
@@ -222,17 +237,28 @@ def _fit_stage(
   first, last = epochs
   state, table = out / f"state_{name}.npz", out / f"log_{name}.csv"
   start = resume.restore(state, model) if state.is_file() else first
+  first_scored, every_host = 0, []
+  if training.sparsity:
+    # Half of the steps make zeros; networks with fewer are no candidates.
+    step = max(1, (last - first) * training.steps_per_epoch // 2)
+    first_scored = first + (step - 1) // training.steps_per_epoch
+    every_host = [
+      prune.Pruning(
+        model.get_layer("yoho"), sparsity=training.sparsity, end_step=step
+      )
+    ]
   evaluate = callbacks.EventEvaluation(
     validation,
-    yoho.decode,
+    yoho.decode_files,
     params=params,
     every_epochs=training.evaluate_every_epochs,
+    first_epoch=first_scored,
     output_dir=out,
     restore_best=name == "all",  # the next stage goes on from the last weights
     allow_absent=True,
   )
   batches = material.batches(start)
-  every_host = [callbacks.KeepFreedMemory(), evaluate]
+  every_host += [callbacks.KeepFreedMemory(), evaluate]
   if isinstance(batches, keras.utils.PyDataset):
     if distribution.num_hosts() > 1:
       batches = distribution.HostShare(batches, workers=batches.workers)
@@ -240,7 +266,9 @@ def _fit_stage(
   if training.patience_epochs:
     every_host.append(
       callbacks.StopWithoutProgress(
-        evaluate, training.patience_epochs, first_epoch=first
+        evaluate,
+        training.patience_epochs,
+        first_epoch=max(first, first_scored),
       )
     )
   first_host = []
@@ -303,6 +331,8 @@ def _check_settings(out, params, training, about):
     path = out / name
     if path.is_file():
       before, now = _flat(json.loads(path.read_text())), _flat(json.loads(text))
+      if path.name == "training.json":  # of a version with fewer settings
+        before = {**_NEW_SETTINGS, **before}
       changed = [k for k in {**before, **now} if before.get(k) != now.get(k)]
       if changed:
         key = changed[0]

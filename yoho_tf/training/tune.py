@@ -14,8 +14,9 @@ from dataclasses import replace
 import numpy as np
 
 from yoho_tf.metrics import best_thresholds
+from yoho_tf.models import yoho
 from yoho_tf.training import calibrate
-from yoho_tf.training.evaluation import decode_all, scores, unthresholded
+from yoho_tf.training.evaluation import scores, unthresholded
 
 GRID = {
   "low": (0.1, 0.2, 0.3, 0.4, 0.5),
@@ -42,7 +43,9 @@ def tune(cells, reference, durations, params):
   for values in itertools.product(*GRID.values()):
     values = dict(zip(GRID, values, strict=True))
     post = replace(untuned.postprocess, **values)
-    found = decode_all(cells, replace(params, postprocess=post), durations)
+    found = yoho.decode_files(
+      cells, replace(params, postprocess=post), durations
+    )
     results = _best(reference, found, list(durations), params.labels)
     for label, (f1, threshold) in results.items():
       if f1 > best[label][0] + 1e-9:
@@ -54,7 +57,7 @@ def tune(cells, reference, durations, params):
   params = replace(
     params, postprocess=replace(params.postprocess, per_label=per_label)
   )
-  found = decode_all(cells, unthresholded(params), durations)
+  found = yoho.decode_files(cells, unthresholded(params), durations)
   for label in params.labels:
     if not _is_rare(label, reference):
       per_label[label]["threshold"] = _balanced(

@@ -1,4 +1,4 @@
-"""Training batches through tf.data: the one file of `data/` with TensorFlow.
+"""Training batches through tf.data: the one folder of `data/` with TensorFlow.
 
     sorted shards -> shuffled by (seed, epoch) -> interleaved -> parsed ->
     cached -> shuffled -> crop, shift, mix -> targets -> batches -> prefetch
@@ -8,18 +8,26 @@ of (seed, epoch, example id). In deterministic mode the batches of an epoch are
 the same, bit for bit, for any number of threads, and after a resume.
 """
 
-import warnings
-
 import numpy as np
 import tensorflow as tf
 
 from yoho_tf.data import augment, pydataset, records
 from yoho_tf.data.augment import COLUMNS, Augmentation
 from yoho_tf.data.pipeline import windows
-from yoho_tf.data.pipeline.targets import encode_yoho, weights
-from yoho_tf.events import EventTable
-from yoho_tf.models import yoho
-from yoho_tf.params import YohoParams
+from yoho_tf.data.pipeline.recordings import (
+  audio_dataset,
+  waveform_dataset,
+)
+from yoho_tf.data.pipeline.targets import encode_yoho, encoder
+
+__all__ = [
+  "audio_dataset",
+  "num_steps",
+  "readable_error",
+  "record_dataset",
+  "scene_dataset",
+  "waveform_dataset",
+]
 
 
 def record_dataset(
@@ -85,7 +93,7 @@ def record_dataset(
       f"{split!r}, got {batch_size}"
     )
   settings = settings if training else augment.OFF
-  encode = _encoder(params, encode)
+  encode = encoder(params, encode)
 
   def numbered(path, first):
     return tf.data.TFRecordDataset(path).enumerate(start=first)
@@ -251,38 +259,3 @@ def scene_dataset(
     .batch(training.batch_size, drop_remainder=True)
     .prefetch(tf.data.AUTOTUNE)
   )
-
-
-def _encoder(params, encode):
-  """`window -> (waveform, targets, weights)`."""
-  if getattr(params, "baseline", "none") != "none":
-    encode = encode or yoho.encode  # frames, not cells
-  if encode is None and isinstance(params, YohoParams):
-    return lambda window: (
-      window[0],
-      encode_yoho(*window[1], params),
-      weights(*window[2], window[3], params),
-    )
-  if encode is None:
-    raise ValueError(
-      f"encode must be given for {type(params).__name__}: it has no twin in "
-      "TensorFlow"
-    )
-  warnings.warn(
-    f"encode of {type(params).__name__} has no twin in TensorFlow: targets are "
-    "made in Python",
-    stacklevel=3,
-  )
-  names = np.array(params.labels, object)
-  shape = np.shape(encode(EventTable.empty(), params))
-
-  def in_python(start, end, classes):
-    events = EventTable.from_columns(start=start, end=end, label=names[classes])
-    return np.asarray(encode(events, params), np.float32)
-
-  def apply(window):
-    targets = tf.numpy_function(in_python, window[1], tf.float32)
-    targets.set_shape(shape)
-    return window[0], targets, weights(*window[2], window[3], params)
-
-  return apply

@@ -1,9 +1,12 @@
 """Windows to targets: twins of numpy functions in TensorFlow operations."""
 
+import warnings
+
 import numpy as np
 import tensorflow as tf
 
-from yoho_tf.events import TOLERANCE_SECONDS
+from yoho_tf.events import TOLERANCE_SECONDS, EventTable
+from yoho_tf.models import yoho
 from yoho_tf.params import YohoParams
 
 _EPSILON = 1e-9  # in cells, as in models/yoho.py
@@ -130,3 +133,43 @@ def _hold(values):
   number = tf.range(tf.size(values))
   seen = number[:, None] >= number[None]
   return tf.reduce_max(tf.where(seen, values[None], -1), axis=1)
+
+
+def encoder(params, encode):
+  """`window -> (waveform, targets, weights)`, by the model's encoder.
+
+  Args:
+    params: `YohoParams`, or another system's where `encode` is given.
+    encode: `encode(events, params) -> targets`, run in Python; or None.
+  """
+  if getattr(params, "baseline", "none") != "none":
+    encode = encode or yoho.encode  # frames, not cells
+  if encode is None and isinstance(params, YohoParams):
+    return lambda window: (
+      window[0],
+      encode_yoho(*window[1], params),
+      weights(*window[2], window[3], params),
+    )
+  if encode is None:
+    raise ValueError(
+      f"encode must be given for {type(params).__name__}: it has no twin in "
+      "TensorFlow"
+    )
+  warnings.warn(
+    f"encode of {type(params).__name__} has no twin in TensorFlow: targets are "
+    "made in Python",
+    stacklevel=3,
+  )
+  names = np.array(params.labels, object)
+  shape = np.shape(encode(EventTable.empty(), params))
+
+  def in_python(start, end, classes):
+    events = EventTable.from_columns(start=start, end=end, label=names[classes])
+    return np.asarray(encode(events, params), np.float32)
+
+  def apply(window):
+    targets = tf.numpy_function(in_python, window[1], tf.float32)
+    targets.set_shape(shape)
+    return window[0], targets, weights(*window[2], window[3], params)
+
+  return apply

@@ -1,0 +1,69 @@
+"""Two LiteRT flatbuffers -> one; no TensorFlow here."""
+
+import numpy as np
+
+from yoho_tf.deploy import flatbuffer
+
+
+def graft(front: bytes, trunk: bytes) -> bytes:
+  """One model that feeds the only output of `front` to the input of `trunk`.
+
+  Raises:
+    ValueError: more than one tensor at the joint, or types or shapes differ.
+  """
+  first, second = map(flatbuffer.load, (front, trunk))
+  a, b = first.subgraphs[0], second.subgraphs[0]
+  if len(a.outputs) != 1 or len(b.inputs) != 1:
+    raise ValueError(
+      "graft needs one output in front and one input in trunk; received "
+      f"{len(a.outputs)} and {len(b.inputs)}"
+    )
+  joint, old = int(a.outputs[0]), int(b.inputs[0])
+  if a.tensors[joint].type != b.tensors[old].type:
+    raise ValueError("graft needs the same type at the joint")
+  shapes = [flatbuffer.shape(t) for t in (a.tensors[joint], b.tensors[old])]
+  fits = len(shapes[0]) == len(shapes[1]) and all(
+    m == n or -1 in (m, n) for m, n in zip(*shapes, strict=True)
+  )
+  if not fits:
+    raise ValueError(
+      f"graft needs the same shape at the joint; received {shapes[0]} and "
+      f"{shapes[1]}"
+    )
+
+  buffers, codes = len(first.buffers), len(first.operatorCodes)
+  tensors = len(a.tensors)
+
+  def moved(index):
+    if index == -1:  # an optional input that is absent
+      return -1
+    return joint if index == old else index + tensors
+
+  # Bodies of loops (a GRU) are subgraphs of their own, called by number.
+  shift = len(first.subgraphs) - 1
+  for subgraph in second.subgraphs:
+    for tensor in subgraph.tensors:
+      tensor.buffer += buffers
+    for operator in subgraph.operators:
+      operator.opcodeIndex += codes
+      for name, value in [
+        *getattr(operator.builtinOptions, "__dict__", {}).items()
+      ]:
+        if name.endswith("SubgraphIndex"):
+          setattr(operator.builtinOptions, name, value + shift)
+  for operator in b.operators:
+    operator.inputs = np.array([moved(i) for i in operator.inputs], np.int32)
+    operator.outputs = np.array([moved(i) for i in operator.outputs], np.int32)
+  first.subgraphs += second.subgraphs[1:]
+  first.buffers += second.buffers
+  first.operatorCodes += second.operatorCodes
+  a.tensors += b.tensors
+  a.operators += b.operators
+  a.outputs = np.array([moved(i) for i in b.outputs], np.int32)
+  signature = first.signatureDefs[0]
+  signature.outputs = second.signatureDefs[0].outputs
+  for output in signature.outputs:
+    output.tensorIndex = moved(output.tensorIndex)
+  # Converter notes hold offsets into the separate files: they would lie here.
+  first.metadata = []
+  return flatbuffer.dump(first)
