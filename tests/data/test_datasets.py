@@ -111,6 +111,7 @@ def test_fixture_to_records(name, root_of, records_of, capsys):
   assert has_events or name == "esc50"  # clip labels only
 
 
+@pytest.mark.large
 def test_an_epoch_of_every_set_trains(records_of):
   """One fit over the epochs of all sets."""
   import keras

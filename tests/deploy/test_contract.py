@@ -17,7 +17,7 @@ from yoho_tf.deploy.runtime import KerasNetwork, Runtime  # noqa: E402
 
 # Largest error of a score (shared tolerances of the parity report).
 TOLERANCE = {"float16": 0.01, "int8": 0.10}
-QUICK = ("keras", "saved_model", "onnx", "tflite")
+QUICK = ("keras", "tflite")
 CASES = [
   pytest.param(
     (system, kind),

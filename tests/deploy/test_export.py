@@ -271,6 +271,7 @@ def bundled(out, *arguments):
 def test_two_processes_write_the_same_bytes(tmp_path):
   arguments = ["yoho_everyday", "--to", "tflite", "--precision", "int8"]
   arguments += ["--calibration", "synthetic", "--calibration-windows", "100"]
+  arguments += ["--tolerance", "max_error=.2"]  # 100 of these are few
   for name in ("a", "b"):
     code, text = bundled(tmp_path / name, *arguments)
     assert code == 0, text
@@ -314,7 +315,7 @@ def test_yamnet_in_integers_passes(shared, tmp_path):
   shutil.copy(shared / "yamnet" / "yamnet_relu6.h5", weights)
   shutil.copy(shared / "yamnet" / "yamnet_class_map.csv", tmp_path)
   arguments = ["yamnet_audioset_relu6", "--weights", weights, "--to", "tflite"]
-  arguments += ["--precision", "int8", "--calibration", "synthetic"]
+  arguments += ["--precision", "int8", "--calibration", shared / "audio"]
   code, text = bundled(tmp_path / "relu6", *arguments)
   assert code == 0, text
   found = metadata.describe(tmp_path / "relu6" / "yamnet_audioset_relu6.tflite")

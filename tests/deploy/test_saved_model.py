@@ -68,6 +68,7 @@ def elsewhere(folder, tmp_path):
   return json.loads(str(arrays.pop("facts"))), arrays
 
 
+@pytest.mark.export
 @pytest.mark.parametrize(
   ("system", "counted", "counts", "ranks"),
   [
@@ -77,13 +78,7 @@ def elsewhere(folder, tmp_path):
       [1, 1, 1, 1, 2, 6],
       {"scores": 2, "embeddings": 2, "log_mel": 2},
     ),
-    pytest.param(
-      "yoho",
-      "events",
-      [1, 1, 1, 4, 4, 10],
-      {"events": 3},
-      marks=pytest.mark.export,
-    ),
+    ("yoho", "events", [1, 1, 1, 4, 4, 10], {"events": 3}),
   ],
 )
 def test_it_equals_keras_elsewhere(system, counted, counts, ranks, tmp_path):

@@ -132,6 +132,7 @@ def test_weights_come_back_bit_equal_without_training(python, method):
 
 
 @pytest.mark.export
+@pytest.mark.large
 @pytest.mark.parametrize(
   ("method", "key", "expected"),
   [("prune", "zeros", 0.5), ("cluster", "values", 16)],
@@ -193,6 +194,7 @@ def test_an_unknown_layer_kind_is_the_workers_error_too(
 
 
 @pytest.mark.export
+@pytest.mark.large
 @pytest.mark.parametrize(
   ("optimized", "precision"), [("qat", None), ("prune", "float32")]
 )

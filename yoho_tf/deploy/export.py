@@ -68,7 +68,8 @@ def export(
     out: folder, made where it is missing.
     precision, input: default: the target's first.
     calibrate: `calibration.windows`' source, for int8; default: the records
-      of a run, else none. With "all", synthetic sounds where there is none.
+      of a run, else none. With "all" and none, int8 files take their ranges
+      from what the layers can say at most (optimize "fake_quant").
     num_calibration, seed: of the windows.
     parity_data: `examples.examples`' source; default: the records of a run.
     data: like `calibrate`, to train on where a job says `optimize`.
@@ -96,9 +97,14 @@ def export(
   out.mkdir(parents=True, exist_ok=True)
   records = source.run and source.run / "records"
   records = records if records and records.is_dir() else None
+  if to == ALL and not (calibrate or records):
+    todo = [
+      replace(job, optimize="fake_quant") if job.precision == "int8" else job
+      for job in todo
+    ]
   maker = _Maker(
     source,
-    calibrate or records or (calibration.SYNTHETIC if to == ALL else None),
+    calibrate or records,
     num_calibration,
     seed,
     parity_data or records,
