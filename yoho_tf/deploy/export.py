@@ -92,15 +92,15 @@ def export(
     model, weights=weights, family=family, settings=settings
   )
   stem = name or source.name
-  todo = jobs(source.params, to, stem, precision, input, options, log)
-  _check_free(out, todo, overwrite)
+  wanted = jobs(source.params, to, stem, precision, input, options, log)
+  _check_free(out, wanted, overwrite)
   out.mkdir(parents=True, exist_ok=True)
   records = source.run and source.run / "records"
   records = records if records and records.is_dir() else None
   if to == ALL and not (calibrate or records):
-    todo = [
+    wanted = [
       replace(job, optimize="fake_quant") if job.precision == "int8" else job
-      for job in todo
+      for job in wanted
     ]
   maker = _Maker(
     source,
@@ -113,7 +113,7 @@ def export(
     log,
   )
   reports = []
-  for job in todo:
+  for job in wanted:
     log(f"{job.names[-1]}: {job.precision}, from {job.input}")
     reports.append(_finish(maker, job, out, tolerance, with_golden))
     for reason in reports[-1]["reasons"]:
@@ -127,12 +127,12 @@ def export(
   return reports
 
 
-def _check_free(out, todo, overwrite):
+def _check_free(out, wanted, overwrite):
   if overwrite:
     return
   taken = [
     name
-    for job in todo
+    for job in wanted
     for name in (*job.names, job.report)
     if (out / name).exists()
   ]
@@ -173,6 +173,10 @@ class _Maker:
       return job.frames or own_frames(params)
     return job.frames
 
+  def _size(self, job):
+    """Samples of a window: a free length and our own have the same ones."""
+    return calibration.window_samples(self.source.params, self.frames(job))
+
   def calibration(self, job):
     if not job.needs_calibration:
       return None
@@ -181,10 +185,10 @@ class _Maker:
         "calibration must be given for int8: a folder of training material, "
         f"or {calibration.SYNTHETIC!r}"
       )
-    frames = self.frames(job)
-    if frames not in self._calibrations:
-      self._calibrations[frames] = self._windows(job, self.calibrate)
-    return self._calibrations[frames]
+    size = self._size(job)
+    if size not in self._calibrations:
+      self._calibrations[size] = self._windows(job, self.calibrate)
+    return self._calibrations[size]
 
   def _windows(self, job, source):
     self.log(f"calibration windows of {source}")
@@ -222,12 +226,12 @@ class _Maker:
     return network, how
 
   def examples(self, job):
-    frames = self.frames(job)
-    if frames not in self._examples:
-      self._examples[frames] = examples.examples(
-        self.source.params, self.parity_data, frames=frames
+    size = self._size(job)
+    if size not in self._examples:
+      self._examples[size] = examples.examples(
+        self.source.params, self.parity_data, frames=self.frames(job)
       )
-    return self._examples[frames]
+    return self._examples[size]
 
   def write(self, job, folder):
     """Makes the files of a job in a folder; returns what to open."""
@@ -288,7 +292,7 @@ class _Maker:
     """What the float network gives where the artefact gives the same."""
     network, params = self.source.network, self.source.params
     pooled = job.target == "mediapipe" and isinstance(params, YohoParams)
-    key = self.frames(job), pooled
+    key = self._size(job), pooled
     if key not in self._references:
       if pooled:
         from yoho_tf.deploy import mediapipe
