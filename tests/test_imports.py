@@ -27,7 +27,7 @@ HEIGHT = {
       "layers losses matching",
       "models weights_h5 weights_yoho_h5",
       "data",
-      "training deploy streaming corpus hub predictor bench",
+      "training deploy streaming stream_readers corpus hub predictor bench",
       "cli",
     ]
   )
@@ -40,7 +40,12 @@ LIGHT_AT_START = (
   "deploy.manifest deploy.waveforms deploy.metadata streaming corpus cli models"
 ).split()
 # Everywhere else it is keras.ops.
-TENSORFLOW_ALLOWED = ("data.pipeline", "deploy", "training.distribution")
+TENSORFLOW_ALLOWED = (
+  "bench.predict_worker",
+  "data.pipeline",
+  "deploy",
+  "training.distribution",
+)
 
 
 def name_of(path):
@@ -121,7 +126,10 @@ def test_a_script_imports_the_package_and_little_else(path):
     ("yoho_tf", [*HEAVY, "numpy", "pandas", "matplotlib"]),
     ("yoho_tf.cli", [*HEAVY, "numpy", "pandas", "matplotlib"]),
     ("yoho_tf.cli.predict", [*HEAVY, "pandas", "matplotlib"]),
+    ("yoho_tf.cli.stream", [*HEAVY, "pandas", "matplotlib"]),
+    ("yoho_tf.streaming", [*HEAVY, "pandas", "matplotlib"]),
     ("yoho_tf.cli.models", [*HEAVY, "pandas", "matplotlib"]),
+    ("yoho_tf.corpus", [*HEAVY, "pandas", "matplotlib", "ray"]),
     ("yoho_tf.results", [*HEAVY, "pandas", "matplotlib"]),
     ("yoho_tf.readers", [*HEAVY, "pandas", "matplotlib"]),
     ("yoho_tf.writers", [*HEAVY, "pandas", "matplotlib"]),

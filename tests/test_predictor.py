@@ -186,6 +186,40 @@ def test_windows_of_25_cells_equal_one_pass(seconds, lite):
   assert seconds < 7 or len(once.events) > 5
 
 
+@edge
+def test_threads_change_nothing(radio):
+  clip = audio.read(radio)
+  waveform = np.concatenate([clip, clip[::-1], clip])
+  settings = {"inference.window_cells": 25}  # 14 windows
+  one, three = (
+    hub.load("yoho_everyday", num_threads=n, settings=settings) for n in (1, 3)
+  )
+  expected = one.predict(waveform)
+  for _ in range(3):
+    got = three.predict(waveform)
+    assert rows(got) == rows(expected) and len(got.events)
+    np.testing.assert_array_equal(got.scores, expected.scores)
+
+
+@edge
+def test_a_file_that_ends_early_ends_the_threads_too(radio, tmp_path):
+  import threading
+
+  import soundfile
+
+  path = tmp_path / "cut.flac"
+  soundfile.write(path, np.tile(audio.read(radio), 20), RATE)
+  path.write_bytes(path.read_bytes()[:-50_000])
+  model = hub.load(
+    "yoho_everyday", num_threads=2, settings={"inference.window_cells": 25}
+  )
+  before = threading.active_count()
+  with pytest.raises(audio.AudioError, match="cut.flac"):
+    model.predict(path)
+  assert threading.active_count() == before
+  assert len(model.predict(radio).events)
+
+
 @pytest.mark.parametrize("window_cells", [16, 40, 99])
 def test_other_windows_equal_one_pass(window_cells, lite):
   waveform = small.signal(41.7, seed=window_cells)

@@ -270,8 +270,11 @@ def _mono_blocks(path, sound, handle, block_seconds: float):
       break
     peak = max(peak, _peak(block, name, num_done, rate_hz))
     num_done += len(block)
+    if block.shape[1] == 1:
+      yield block[:, 0]  # [samples]
+      continue
     # float64 sums: eight equal channels average to themselves.
-    yield block.mean(axis=1, dtype=np.float64).astype(np.float32)  # [samples]
+    yield block.mean(axis=1, dtype=np.float64).astype(np.float32)
   short_by = num_expected - num_done
   if num_done == 0 or (short_by > 0 and sound.format != "MP3"):
     raise AudioError(
@@ -424,23 +427,42 @@ def resample(
 
 def _soxr_blocks(blocks, source_hz: int, target_hz: int):
   """Resamples a stream of float32 [samples]; n in, ceil(n * ratio) out."""
-  import soxr
-
-  stream = soxr.ResampleStream(source_hz, target_hz, 1, dtype="float32")
-  num_in = num_out = 0
+  stream = Resampler(source_hz, target_hz)
   for block in blocks:
-    num_in += len(block)
-    resampled = stream.resample_chunk(block)
-    num_out += len(resampled)
+    resampled = stream.push(block)
     if len(resampled):
       yield resampled
-  # soxr rounds the length, down to 0 for one sample: a few zeros behind the
-  # signal give at least one sample more than needed.
-  zeros = np.zeros(math.ceil(source_hz / target_hz), np.float32)
-  rest = stream.resample_chunk(zeros, last=True)
-  num_rest = -(-num_in * target_hz // source_hz) - num_out
-  if num_rest > 0:
-    yield rest[:num_rest]
+  rest = stream.finish()
+  if len(rest):
+    yield rest
+
+
+class Resampler:
+  """`resample` of samples that come in pieces: the same numbers, later."""
+
+  def __init__(self, source_hz: int, target_hz: int):
+    import soxr
+
+    self._stream = soxr.ResampleStream(source_hz, target_hz, 1, dtype="float32")
+    self._rates = source_hz, target_hz
+    self._num_in = self._num_out = 0
+
+  def push(self, samples: np.ndarray) -> np.ndarray:
+    """float32 [samples] in, float32 [any number] out."""
+    self._num_in += len(samples)
+    resampled = self._stream.resample_chunk(samples)
+    self._num_out += len(resampled)
+    return resampled
+
+  def finish(self) -> np.ndarray:
+    """What was still inside."""
+    source_hz, target_hz = self._rates
+    # soxr rounds the length, down to 0 for one sample: a few zeros behind the
+    # signal give at least one sample more than needed.
+    zeros = np.zeros(math.ceil(source_hz / target_hz), np.float32)
+    rest = self._stream.resample_chunk(zeros, last=True)
+    num_rest = -(-self._num_in * target_hz // source_hz) - self._num_out
+    return rest[: max(0, num_rest)]
 
 
 def _resampy(waveform: np.ndarray, source_hz: int, target_hz: int):

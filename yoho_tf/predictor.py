@@ -5,7 +5,13 @@ same steps: blocks, windows of whole cells or patches, network, `decode`.
 `predict_many` gives the same results; short recordings share network calls.
 """
 
+import collections
+import contextlib
+import functools
+import itertools
 import os
+import queue
+from concurrent import futures
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +24,13 @@ from yoho_tf.windows import iter_windows
 # Of one network call: enough to keep a processor busy, little memory.
 _PATCHES_AT_ONCE = 64
 _WINDOW_SECONDS_AT_ONCE = 128.0
+
+
+def num_processors() -> int:
+  """That this process may use."""
+  with contextlib.suppress(AttributeError):  # not on every system
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
 
 
 def _is_path(source):
@@ -223,10 +236,57 @@ class YohoModel(Model):
     rate = self.params.frontend.sample_rate_hz
     blocks, name = _blocks(source, sample_rate_hz, rate, resampler)
     parts = []
-    for keep, samples, length in window_plan(blocks, self.params):
-      parts.append(self._run(samples[None])[0, keep])
+    for cells, length in self._run_all(window_plan(blocks, self.params)):
+      parts.append(cells)
       num_samples = length  # known with the last window
     return self._decode(join_windows(parts, self.params), num_samples, name)
+
+  def _run_all(self, windows):
+    """Of `window_plan` -> kept cells and length, one by one, in order.
+
+    Several windows run side by side, each in a thread with a network of its
+    own; the next ones are read meanwhile. Few are in memory at a time.
+    """
+    windows = iter(windows)
+    head = list(itertools.islice(windows, 2))
+    windows = itertools.chain(head, windows)
+    # A single window: all threads work on it.
+    networks = self._networks if len(head) == 2 else [self.network]
+    idle = queue.SimpleQueue()
+    for network in networks:
+      idle.put(network)
+
+    def run(keep, samples, length):
+      network = idle.get()
+      try:
+        return self._run(samples[None], network)[0, keep].copy(), length
+      finally:
+        idle.put(network)
+
+    if len(networks) == 1:
+      yield from itertools.starmap(run, windows)
+      return
+    with futures.ThreadPoolExecutor(len(networks)) as pool:
+      running = collections.deque()
+      try:
+        for window in windows:
+          running.append(pool.submit(run, *window))
+          if len(running) > len(networks):
+            yield running.popleft().result()
+        while running:
+          yield running.popleft().result()
+      finally:
+        for future in running:
+          future.cancel()
+
+  @functools.cached_property
+  def _networks(self):
+    """One per thread: of one thread each, or just the one there is."""
+    info = getattr(self.network, "info", {})
+    count = info.get("num_threads") or num_processors()
+    if count == 1 or info.get("format") not in ("tflite", "manifest"):
+      return [self.network]
+    return [self.network.clone(num_threads=1) for _ in range(count)]
 
   def _predict_clips(self, clips):
     """Results of several recordings; windows of one length go together."""
@@ -245,9 +305,10 @@ class YohoModel(Model):
     for output, (waveform, name) in zip(found, clips, strict=True):
       yield self._decode(output, len(waveform), name)
 
-  def _run(self, windows):
+  def _run(self, windows, network=None):
     """`[batch, samples]` -> `[batch, cells, ...]`."""
-    return self.network({"waveform": windows})[self.params.output]
+    network = network or self.network
+    return network({"waveform": windows})[self.params.output]
 
   def _decode(self, output, num_samples, name):
     params = self.params

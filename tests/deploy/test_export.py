@@ -214,12 +214,13 @@ def test_all_is_whatever_the_network_can_become():
     "x.onnx",
     "x.edgetpu.tflite",
     "x.mediapipe.tflite",
+    "x.stream.tflite",
   ]
   reports = [job.report for job in found]
   assert len({*reports}) == len(reports) and "x.onnx.parity.json" in reports
   relu = dataclasses.replace(small.PARAMS, activation="relu")
   found = targets.jobs(relu, "all", "x", None, None, {}, lines.append)
-  assert len(found) == 5 and len(lines) == 3
+  assert len(found) == 6 and len(lines) == 3
   assert all("relu6" in line for line in lines)
 
 

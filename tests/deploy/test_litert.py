@@ -11,6 +11,7 @@ from tests import small
 from yoho_tf import hub
 from yoho_tf.deploy import metadata, runtime
 from yoho_tf.labels import ClassMap
+from yoho_tf.layers import mel
 from yoho_tf.params import from_json
 
 tf = pytest.importorskip("tensorflow")
@@ -122,11 +123,45 @@ def test_operators_are_builtin_and_names_are_ours(precision, files):
     assert code.customCode is None
     kind = max(code.builtinCode, code.deprecatedBuiltinCode)
     assert kind != schema.BuiltinOperator.CUSTOM
-  assert len(model.subgraphs) == 1
-  (signature,) = model.signatureDefs
-  assert signature.signatureKey == b"serving_default"
-  assert [t.name for t in signature.inputs] == [b"waveform"]
-  assert [t.name for t in signature.outputs] == [b"events"]
+  assert len(model.subgraphs) == 2  # the second is the network alone
+  signatures = {s.signatureKey: s for s in model.signatureDefs}
+  assert list(signatures) == [b"serving_default", b"log_mel"]
+  for key, name in ((b"serving_default", b"waveform"), (b"log_mel",) * 2):
+    assert [t.name for t in signatures[key].inputs] == [name]
+    assert [t.name for t in signatures[key].outputs] == [b"events"]
+
+
+@pytest.mark.parametrize("precision", litert.PRECISIONS)
+def test_the_network_runs_without_its_front_end(precision, files):
+  opened = runtime.Runtime.open(files[precision])
+  trunk = opened.trunk
+  assert trunk.input_shapes == {"log_mel": (1, -1, 64)}
+  assert trunk.params == opened.params and trunk.trunk is None
+  for seconds in (2.0, 3.3, 2.0):
+    params = opened.params
+    cells = params.num_cells(round(seconds * 16_000))
+    size = cells * params.cell_samples + params.extra_samples
+    waveform = small.signal(size / 16_000, seed=int(10 * seconds))
+    whole = waveform[: cells * params.cell_samples]  # padded by `predict`
+    expected = opened.predict(whole)["events"]
+    waveform[len(whole) :] = 0
+    log_mel = mel.log_mel(waveform, params.frontend)
+    for network in (trunk, trunk.clone(num_threads=1)):
+      got = network.predict(log_mel)["events"]
+      # The front ends round apart: integers differ by a step, and steps that
+      # are chosen as it runs by more.
+      atol = {"int8": 0.02, "dynamic": 0.2}.get(precision, 1e-4)
+      np.testing.assert_allclose(got, expected, rtol=0, atol=atol)
+  with pytest.raises(ValueError, match="log_mel must have shape"):
+    trunk.predict(log_mel[:, :10])
+
+
+def test_a_file_of_one_length_has_one_graph():
+  class_map = ClassMap.for_names(small.PARAMS.labels)
+  data = litert.tflite(
+    small.network(), small.PARAMS, class_map=class_map, frames=320
+  )
+  assert len(opened(data).subgraphs) == 1
 
 
 def test_the_file_carries_vocabulary_and_tuned_params(files):

@@ -30,10 +30,11 @@ from yoho_tf.models import yamnet, yoho  # noqa: E402
 from yoho_tf.params import PRESETS, YamnetParams  # noqa: E402
 
 TRAIN_UNDER_JAX = """
-import os
+import os, sys
 os.environ["KERAS_BACKEND"] = "jax"
 import dataclasses, keras, numpy as np
-from tests import small
+sys.path.insert(0, "tests")  # some package of the peers installs a `tests`
+import small
 from yoho_tf.deploy import quantize
 from yoho_tf.models import yamnet
 from yoho_tf.params import YamnetParams

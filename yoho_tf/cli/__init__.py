@@ -15,6 +15,7 @@ from yoho_tf import __version__
 # name -> (module, one line of help), in the order of the help text.
 COMMANDS = {
   "predict": ("yoho_tf.cli.predict", "name the sounds in audio files"),
+  "stream": ("yoho_tf.cli.stream", "name sounds while they come in"),
   "models": ("yoho_tf.cli.models", "list the models that can be loaded"),
   "train": ("yoho_tf.cli.train", "train a model"),
   "evaluate": ("yoho_tf.cli.evaluate", "score a model on held-out audio"),

@@ -11,6 +11,7 @@ BENCHMARKS = {
   "metrics": ("yoho_tf.bench.metrics", "our metrics against their references"),
   "results": ("yoho_tf.bench.results", "train and score the systems compared"),
   "synth": ("yoho_tf.bench.synth", "how fast scenes are mixed"),
+  "predict": ("yoho_tf.bench.predict", "an hour of audio, stage by stage"),
   "export": ("yoho_tf.bench.export", "how long exported files take"),
   "decoding": ("yoho_tf.bench.decoding", "tensorflow-io against soundfile"),
   "data": ("yoho_tf.bench.data", "whether the input keeps up with training"),

@@ -6,7 +6,9 @@ import sys
 from yoho_tf.params import parse_settings
 
 # Those of deploy/targets.py, whose modules are slow to import.
-TARGETS = ("tflite", "saved_model", "onnx", "edgetpu", "mediapipe", "all")
+TARGETS = (
+  "tflite", "saved_model", "onnx", "edgetpu", "mediapipe", "stream", "all",
+)  # fmt: skip
 
 
 def _parser(prog):
@@ -27,7 +29,8 @@ def _parser(prog):
   add(
     "--precision",
     choices=("float32", "float16", "dynamic", "int8"),
-    help="of tflite and mediapipe (default float16); dynamic: int8 weights",
+    help="of tflite, mediapipe and stream (default float16); dynamic: int8 "
+    "weights",
   )
   add(
     "--input",

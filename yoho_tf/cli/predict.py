@@ -5,16 +5,16 @@ the exit code is 1 if any failed, 2 for wrong usage.
 """
 
 import argparse
-import collections
 import contextlib
 import json
 import pathlib
 import sys
 import warnings
 
+from yoho_tf.cli import options
+
 DEFAULT_MODEL = "yoho_everyday"
 FORMATS = ("csv", "json", "audacity")
-ENDINGS = {"csv": ".csv", "json": ".json", "audacity": ".txt"}
 
 
 def parser(prog):
@@ -42,12 +42,12 @@ def parser(prog):
   add("--json", action="store_true", help="one JSON object per line on stdout")
   add(
     "--threshold",
-    type=_unit,
+    type=options.unit,
     help="least score of an event, instead of the model's tuned ones",
   )
   add(
     "--top",
-    type=_count,
+    type=options.count,
     metavar="K",
     help="YAMNet: number of classes (default 5); else the K surest events",
   )
@@ -57,6 +57,21 @@ def parser(prog):
   add("--tail", choices=("weight", "pad", "drop"), help="YAMNet: last patch")
   add("--timeline", action="store_true", help="YAMNet: scores per patch")
   add("--resampler", choices=("soxr", "resampy"), default="soxr")
+  add(
+    "--workers",
+    type=options.number,
+    metavar="N",
+    help="an archive: N processes, and a journal in DIR from which the same "
+    "command goes on (0 or 1: in this process)",
+  )
+  add(
+    "--ray",
+    nargs="?",
+    const="",
+    metavar="ADDRESS",
+    help="an archive on a Ray cluster, with the same journal (put it last)",
+  )
+  add("--restart", action="store_true", help="an archive: do all again")
   add("-q", "--quiet", action="store_true", help="no tables, no progress")
   add(
     "--set",
@@ -66,21 +81,6 @@ def parser(prog):
     help="a setting, e.g. postprocess.merge_gap_seconds=0.3",
   )
   return p
-
-
-def _unit(text):
-  with contextlib.suppress(ValueError):
-    if 0 <= float(text) <= 1:
-      return float(text)
-  raise argparse.ArgumentTypeError(f"must be a number in 0..1, got {text!r}")
-
-
-def _count(text):
-  if text.isdecimal() and int(text) >= 1:
-    return int(text)
-  raise argparse.ArgumentTypeError(
-    f"must be a whole number of at least 1, got {text!r}"
-  )
 
 
 def main(argv=None, prog="yoho predict") -> int:
@@ -98,7 +98,13 @@ def main(argv=None, prog="yoho predict") -> int:
   except ValueError as error:
     p.error(str(error))
 
+  if (args.workers, args.ray, args.restart) != (None, None, False):
+    from yoho_tf.cli import predict_archive
+
+    return predict_archive.main(p, args, formats, settings)
+
   from yoho_tf import audio, hub
+  from yoho_tf.corpus import work
 
   paths, errors = audio.find_files(args.audio)
   one_file = {"--plot": args.plot, "--embeddings": args.embeddings}
@@ -107,19 +113,23 @@ def main(argv=None, prog="yoho predict") -> int:
       p.error(f"{option} takes one recording, got {len(paths) + len(errors)}")
 
   def report(error):
-    _say(f"{prog}: {error}")
+    options.say(f"{prog}: {error}")
 
   for error in errors:
     report(error)
   if not paths:
     return 1
+  targets = {}
   try:
     model = hub.load(
       args.model, weights=args.weights, family=args.family, settings=settings
     )
     if args.threshold is not None:
-      model = hub.configured(model, _threshold(args, model.params, settings))
-    targets = _targets(args, paths, formats)
+      changes = work.threshold_settings(args.threshold, model.params, settings)
+      model = hub.configured(model, changes)
+    if args.output is not None:
+      jobs = work.plan(paths, args.audio, formats)
+      targets = {paths[job.index]: job.targets for job in jobs}
   except ValueError as error:
     p.error(str(error))
   except OSError as error:
@@ -133,34 +143,26 @@ def main(argv=None, prog="yoho predict") -> int:
       return 1
 
   failed = bool(errors)
-  for path in _progress(paths, args):
+  for path in progress(paths, args):
     try:
       with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = model.predict(path, resampler=args.resampler)
-        result = _strongest(result, args.top)
-        for target, name in targets.get(path, ()):
-          target.parent.mkdir(parents=True, exist_ok=True)
-          _save(result, target, name, model.params)
+        result = work.strongest(result, args.top)
+        work.write(result, targets.get(path, ()), args.output, model.params)
         if args.plot:
           _plot(path, result, model, args)
         if args.embeddings:
           _save_embeddings(result, args.embeddings)
-      for warning in {str(w.message): w for w in caught}.values():
-        if "cannot hold" not in str(warning.message):
-          report(f"warning: {warning.message}")
-      _print(result, args)
+      for warning in work.texts_of(caught):
+        report(f"warning: {warning}")
+      show(result, args)
     except BrokenPipeError:  # nobody reads on: `guard` ends us
       raise
     except (ValueError, OSError) as error:
       report(error)
       failed = True
   return int(failed)
-
-
-def _say(line):
-  if sys.stderr:  # None where it was closed; print() would take stdout then
-    print(" ".join(str(line).splitlines()), file=sys.stderr)
 
 
 def _settings(args):
@@ -174,24 +176,7 @@ def _settings(args):
   return settings
 
 
-def _threshold(args, params, settings):
-  """The settings that `--threshold` stands for.
-
-  It moves no boundary of an event as long as it is not below a label's `low`;
-  cells below that make no events, so a lower threshold lowers it too.
-  """
-  if not hasattr(params, "postprocess"):
-    return {"threshold": args.threshold}
-  changes = {"postprocess.threshold": args.threshold}
-  for label in params.labels:
-    low = params.postprocess.for_label(label).low
-    if args.threshold < low and "postprocess.low" not in settings:
-      key = f"postprocess.per_label.{label}.low"
-      changes[key] = max(args.threshold, 1e-3)
-  return changes
-
-
-def _progress(paths, args):
+def progress(paths, args):
   shown = sys.stderr and sys.stderr.isatty()
   if args.quiet or len(paths) < 2 or not shown:
     return paths
@@ -200,80 +185,29 @@ def _progress(paths, args):
   return tqdm(paths, unit="file", file=sys.stderr, leave=False)
 
 
-def _targets(args, paths, formats):
-  """`{audio path: [(file to write, format)]}`; two may not share a name."""
-  if args.output is None:
-    return {}
-  roots = [pathlib.Path(p) for p in args.audio if pathlib.Path(p).is_dir()]
-  targets, owner = {}, {}
-  stems = [_relative(path, roots).with_suffix("") for path in paths]
-  count = collections.Counter(stems)
-  for path, stem in zip(paths, stems, strict=True):
-    if count[stem] > 1:  # clip.wav beside clip.flac
-      stem = _relative(path, roots)
-    for name in formats:
-      ending = ENDINGS[name]
-      target = pathlib.Path(args.output, f"{stem}{ending}")
-      if target in owner:
-        raise ValueError(
-          f"--output: {owner[target]} and {path} would both be {target}"
-        )
-      owner[target] = path
-      targets.setdefault(path, []).append((target, name))
-  return targets
-
-
-def _relative(path, roots):
-  for root in roots:
-    if root in path.parents:
-      return path.relative_to(root)
-  return pathlib.Path(path.name)
-
-
-def _strongest(result, count):
-  """The `count` surest events of a `Detections`, still in order of time."""
-  from dataclasses import replace
-
-  from yoho_tf.results import Detections
-
-  if count is None or not isinstance(result, Detections):
-    return result
-  import numpy as np
-
-  order = np.argsort(-result.events.score, kind="stable")[:count]
-  return replace(result, events=result.events[np.sort(order)])
-
-
-def _save(result, path, name, params):
-  from yoho_tf import writers
+def show(result, args, *, file=None):
   from yoho_tf.results import Tags
 
-  if isinstance(result, Tags) and name == "audacity":
-    result = result.events(params.threshold)
-  writers.write(result, path, format=name)
-
-
-def _print(result, args):
-  from yoho_tf.results import Tags
-
+  file = file or sys.stdout
   if args.json:
-    is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    print(json.dumps(result.to_dict(), ensure_ascii=not is_unicode))
+    is_unicode = (file.encoding or "").lower().startswith("utf")
+    print(json.dumps(result.to_dict(), ensure_ascii=not is_unicode), file=file)
   elif isinstance(result, Tags):
     if not args.quiet:
-      _print_tags(result, args)
+      _print_tags(result, args, file)
   else:
     if not args.quiet and len(result.events):
       width = max(len(str(label)) for label in result.events.label)
-      print(f"{'start':>9} {'end':>9}  {'label':{width}}  score")
+      print(f"{'start':>9} {'end':>9}  {'label':{width}}  score", file=file)
       for e in result.events:
-        print(f"{e.start:9.2f} {e.end:9.2f}  {e.label:{width}}  {e.score:.2f}")
-    print(" ".join(result.summary().splitlines()), flush=True)
+        row = f"{e.start:9.2f} {e.end:9.2f}  {e.label:{width}}  {e.score:.2f}"
+        print(row, file=file)
+    print(" ".join(result.summary().splitlines()), flush=True, file=file)
 
 
-def _print_tags(result, args):
+def _print_tags(result, args, file):
   """The reference's shape: the file, then names and clip scores."""
-  print(result.filename, ":", sep="")
+  print(result.filename, ":", sep="", file=file)
   count = args.top or 5
   if args.timeline:
     for i, (start, end) in enumerate(
@@ -283,10 +217,10 @@ def _print_tags(result, args):
       row = ", ".join(
         f"{result.labels[j]} {result.scores[i, j]:.3f}" for j in best
       )
-      print(f"  {start:8.2f} {end:8.2f}  {row}")
+      print(f"  {start:8.2f} {end:8.2f}  {row}", file=file)
     return
   for label, score in result.top(count):
-    print(f"  {label:12s}: {score:.3f}", flush=True)
+    print(f"  {label:12s}: {score:.3f}", flush=True, file=file)
 
 
 def _plot(path, result, model, args):

@@ -83,9 +83,13 @@ class Backend:
     """Shapes by name; -1 where a length is free."""
     return {name: tensor.shape for name, tensor in self.inputs.items()}
 
-  def clone(self):
+  def clone(self, **options):
     """Itself, where its library may be called by several threads at once."""
     return self
+
+
+# Signature of the network without its front end, in a file that has both.
+_TRUNK = "log_mel"
 
 
 class LiteRt(Backend):
@@ -99,6 +103,8 @@ class LiteRt(Backend):
     delegate: a shared library that runs what it can, e.g. the Edge TPU's.
     module: "tensorflow" for its `tf.lite`; default: LiteRT, and tf.lite with
       a warning where that is not installed.
+    trunk: run the network behind the front end, of a file that offers it
+      (litert.py).
 
   Raises:
     ValueError: LiteRT cannot load the file.
@@ -106,9 +112,11 @@ class LiteRt(Backend):
 
   pads = False
 
-  def __init__(self, path, *, num_threads=None, delegate=None, module=None):
+  def __init__(
+    self, path, *, num_threads=None, delegate=None, module=None, trunk=False
+  ):
     self._options = dict(
-      num_threads=num_threads, delegate=delegate, module=module
+      num_threads=num_threads, delegate=delegate, module=module, trunk=trunk
     )
     threads = num_threads or min(4, os.cpu_count() or 1)
     self._path = path = os.fspath(path)
@@ -127,24 +135,39 @@ class LiteRt(Backend):
     except (ValueError, RuntimeError) as error:
       kind = "a .tflite file that LiteRT loads"
       raise refused(path, kind, error) from None
-    self._inputs = self._details(self._interpreter.get_input_details(), 0)
-    self._outputs = self._details(self._interpreter.get_output_details(), 1)
+    self._signatures = self._interpreter.get_signature_list()
+    keys = [key for key in self._signatures if (key == _TRUNK) == trunk]
+    self._runner = None  # the first graph runs without one
+    if keys:
+      runner = self._interpreter.get_signature_runner(keys[0])
+      names = self._signatures[keys[0]]
+      tables = runner.get_input_details(), runner.get_output_details()
+      self._inputs, self._outputs = (
+        {name: table[name] for name in names[side]}
+        for side, table in zip(("inputs", "outputs"), tables, strict=True)
+      )
+      if trunk:
+        self._runner = runner
+    else:  # the tensors' own names
+      self._inputs, self._outputs = (
+        {d["name"]: d for d in details}
+        for details in (
+          self._interpreter.get_input_details(),
+          self._interpreter.get_output_details(),
+        )
+      )
     self._shapes = {}
-
-  def _details(self, details, side):
-    """{signature name: detail}; without a signature, the tensors' names."""
-    signatures = self._interpreter.get_signature_list()
-    if not signatures:
-      return {d["name"]: d for d in details}
-    key = next(iter(signatures))
-    names = signatures[key][("inputs", "outputs")[side]]
-    runner = self._interpreter.get_signature_runner(key)
-    table = (runner.get_input_details, runner.get_output_details)[side]()
-    return {name: table[name] for name in names}
 
   @property
   def has_signature(self) -> bool:
-    return bool(self._interpreter.get_signature_list())
+    return bool(self._signatures)
+
+  @property
+  def trunk(self):
+    """The network behind the front end, opened anew; None: not offered."""
+    if _TRUNK not in self._signatures or self._runner is not None:
+      return None
+    return LiteRt(self._path, **{**self._options, "trunk": True})
 
   @property
   def inputs(self) -> dict[str, Tensor]:
@@ -154,12 +177,23 @@ class LiteRt(Backend):
   def outputs(self) -> dict[str, Tensor]:
     return {name: _tensor(d) for name, d in self._outputs.items()}
 
-  def clone(self):
-    return LiteRt(self._path, **self._options)
+  def clone(self, *, num_threads=None):
+    options = dict(self._options)
+    if num_threads is not None:
+      options["num_threads"] = num_threads
+    return LiteRt(self._path, **options)
 
   def __call__(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Raises ValueError for a shape that the file does not take."""
     shapes = {name: np.shape(value) for name, value in inputs.items()}
+    if self._runner is not None:
+      self._check(shapes)
+      with contextlib.nullcontext() if self._shapes else quiet():
+        found = self._runner(
+          **{n: _quantized(x, self._inputs[n]) for n, x in inputs.items()}
+        )
+      self._shapes = shapes
+      return {n: _dequantized(found[n], d) for n, d in self._outputs.items()}
     if shapes != self._shapes:
       self._check(shapes)
       first, self._shapes = not self._shapes, {}

@@ -24,8 +24,8 @@ class Chain:
       self.outputs.update(part.outputs)
     self.pads = self.parts[0].pads
 
-  def clone(self):
-    return Chain([part.clone() for part in self.parts])
+  def clone(self, **options):
+    return Chain([part.clone(**options) for part in self.parts])
 
   def __call__(self, inputs):
     values = dict(inputs)
@@ -55,8 +55,8 @@ class Renamed:
     self._own = {ours: theirs for theirs, ours in names.items()}
     self.pads = network.pads
 
-  def clone(self):
-    return Renamed(self._network.clone(), self._names)
+  def clone(self, **options):
+    return Renamed(self._network.clone(**options), self._names)
 
   def __call__(self, inputs):
     own = {self._own.get(name, name): x for name, x in inputs.items()}

@@ -7,6 +7,7 @@
 | `onnx` | `waveform` or `log_mel` | float32 | `NAME.onnx` |
 | `edgetpu` | `log_mel` | int8 | `NAME.frontend.tflite`, `NAME.edgetpu.tflite` |
 | `mediapipe` | `waveform` | all four | `NAME.mediapipe.tflite` |
+| `stream` | `log_mel` of a cell | all but int8 | `NAME.stream.tflite` |
 
 A file is written in a scratch folder, opened, run and compared with the float
 network (parity.py); what fails stays as `*.failed.*`. Beside it stand its
@@ -32,6 +33,7 @@ from yoho_tf.deploy import (
   optimize,
   parity,
   runtime,
+  stateful,
 )
 from yoho_tf.deploy.targets import ALL, jobs, own_frames
 from yoho_tf.params import YohoParams
@@ -268,6 +270,16 @@ class _Maker:
 
       path.write_bytes(
         mediapipe.tflite(network, params, name=job.stem, **options)
+      )
+    elif job.target == "stream":
+      path.write_bytes(
+        stateful.tflite(
+          network,
+          params,
+          class_map=class_map,
+          precision=job.precision,
+          allow_relu_int8=job.allow_relu_int8,
+        )
       )
     else:
       is_edge = job.target == "edgetpu"

@@ -48,18 +48,36 @@ def dump(model) -> bytes:
   """The bytes of what `load` returned; the same tree gives the same bytes.
 
   Constants begin at multiples of 16, as the schema demands: the generated
-  code leaves them at multiples of 4.
+  code leaves them at multiples of 4. A tensor that two graphs hold is written
+  once.
   """
   import flatbuffers
 
   builder = flatbuffers.Builder(1 << 20)
-  plain = model.buffers
-  model.buffers = [_Aligned(buffer) for buffer in plain]
+  buffers, tensors = model.buffers, [g.tensors for g in model.subgraphs or ()]
+  once = {id(t): _Once(t) for group in tensors for t in group or ()}
+  model.buffers = [_Aligned(buffer) for buffer in buffers]
+  for graph, group in zip(model.subgraphs or (), tensors, strict=True):
+    graph.tensors = group and [once[id(t)] for t in group]
   try:
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
   finally:
-    model.buffers = plain
+    model.buffers = buffers
+    for graph, group in zip(model.subgraphs or (), tensors, strict=True):
+      graph.tensors = group
   return bytes(builder.Output())
+
+
+class _Once:
+  """Writes an object the first time; later it is where it was."""
+
+  def __init__(self, written):
+    self._written, self._offset = written, None
+
+  def Pack(self, builder):  # noqa: N802 (called by the generated code)
+    if self._offset is None:
+      self._offset = self._written.Pack(builder)
+    return self._offset
 
 
 class _Aligned:

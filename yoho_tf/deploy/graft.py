@@ -1,12 +1,19 @@
 """Two LiteRT flatbuffers -> one; no TensorFlow here."""
 
+import copy
+
 import numpy as np
 
 from yoho_tf.deploy import flatbuffer
 
 
-def graft(front: bytes, trunk: bytes) -> bytes:
+def graft(front: bytes, trunk: bytes, *, keep_trunk=False) -> bytes:
   """One model that feeds the only output of `front` to the input of `trunk`.
+
+  Args:
+    front, trunk: `.tflite` bytes.
+    keep_trunk: the trunk alone stays callable, by a signature that has the
+      name of its input: a second graph of a few kB over the same constants.
 
   Raises:
     ValueError: more than one tensor at the joint, or types or shapes differ.
@@ -60,10 +67,20 @@ def graft(front: bytes, trunk: bytes) -> bytes:
   a.tensors += b.tensors
   a.operators += b.operators
   a.outputs = np.array([moved(i) for i in b.outputs], np.int32)
-  signature = first.signatureDefs[0]
-  signature.outputs = second.signatureDefs[0].outputs
-  for output in signature.outputs:
-    output.tensorIndex = moved(output.tensorIndex)
+  signature, inner = first.signatureDefs[0], second.signatureDefs[0]
+  for tensor in (*inner.inputs, *inner.outputs):
+    tensor.tensorIndex = moved(tensor.tensorIndex)
+  signature.outputs = inner.outputs
+  if keep_trunk:
+    # What is free in front only, such as the batch, stays fixed.
+    a.tensors[joint].shapeSignature = b.tensors[old].shapeSignature
+    alone = copy.copy(b)
+    alone.inputs = np.array([joint], np.int32)
+    alone.tensors, alone.outputs = a.tensors, a.outputs
+    inner.signatureKey = inner.inputs[0].name
+    inner.subgraphIndex = len(first.subgraphs)
+    first.subgraphs.append(alone)
+    first.signatureDefs.append(inner)
   # Converter notes hold offsets into the separate files: they would lie here.
   first.metadata = []
   return flatbuffer.dump(first)

@@ -5,7 +5,9 @@ quantise window, DFT and mel constants too, and ruin tonal input.
 
 Batch 1. YAMNet takes one patch. The time axis of a YOHO on the lattice
 `stride` stays dynamic unless `frames` fixes it: a runtime sets it with
-`resize_tensor_input`, so that a clip of any length runs in one pass.
+`resize_tensor_input`, so that a clip of any length runs in one pass. Such a
+file has a second signature, `log_mel`, which runs the network alone: numpy's
+FFT takes half the time of LiteRT's. LiteRT prepares the weights for both.
 """
 
 import functools
@@ -37,15 +39,14 @@ def convert(
   io="float32",
   per_tensor_dense=False,
 ):
-  """A function of one float32 tensor -> flatbuffer bytes, builtin ops only.
+  """A function of float32 tensors -> flatbuffer bytes, builtin ops only.
 
   Args:
-    function: called with a tensor of `shape`, returns one tensor, or as many
-      as `output` has names.
+    function: called with a tensor of `shape`, or as many as `name` has names;
+      returns one tensor, or as many as `output` has names.
     variables: list of the variables it uses (without it no weights are saved).
-    shape: of the input; None is dynamic.
-    name, output: names in the signature `serving_default`; `output` one name,
-      or a tuple of them.
+    shape: of the input, a list of them with several; None is dynamic.
+    name, output: names in the signature `serving_default`: one, or a tuple.
     precision: "float32"; "float16" weights; "dynamic", int8 weights and
       activations whose ranges are found as it runs; "int8" throughout, with
       QUANTIZE and DEQUANTIZE at the ends.
@@ -76,16 +77,21 @@ def convert(
   if io == "int8" and precision != "int8":
     raise ValueError(f"io int8 must go with precision int8; got {precision}")
   names = (output,) if isinstance(output, str) else tuple(output)
+  specs = [
+    tf.TensorSpec(own_shape, tf.float32, name=own_name)
+    for own_name, own_shape in (
+      [(name, shape)] if isinstance(name, str) else zip(name, shape)
+    )
+  ]
 
-  def serve(x):
-    found = function(x)
+  def serve(*inputs):
+    found = function(*inputs)
     found = (found,) if isinstance(output, str) else found
     return dict(zip(names, found, strict=True))
 
   module = tf.Module()
   module.weights = variables
-  spec = tf.TensorSpec(shape, tf.float32, name=name)
-  module.serve = tf.function(serve, input_signature=[spec])
+  module.serve = tf.function(serve, input_signature=specs)
   with tempfile.TemporaryDirectory() as folder:
     tf.saved_model.save(
       module, folder, signatures={"serving_default": module.serve}
@@ -196,7 +202,7 @@ def tflite(
   )
   if input == "waveform":
     head = front_end(params, frames=frames, transform=transform)
-    trunk = graft(head, trunk)
+    trunk = graft(head, trunk, keep_trunk=length is None)
   return metadata.pack(
     trunk, metadata.texts(replace(params, input=input), class_map)
   )

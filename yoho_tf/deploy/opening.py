@@ -4,7 +4,7 @@ import os
 import pathlib
 import re
 
-from yoho_tf.deploy import composed, manifest, metadata
+from yoho_tf.deploy import composed, manifest, metadata, stateful
 from yoho_tf.deploy.backends import (
   KerasNetwork,
   LiteRt,
@@ -29,6 +29,8 @@ def open_file(path, *, backend=None, num_threads=None, names=None):
   if names is not None or not getattr(network, "has_signature", True):
     names = composed.tensor_names(network, path, names)
     network = composed.Renamed(network, names)
+  elif stateful.is_stateful(network):
+    network = stateful.StepNetwork(network)
   facts = {"path": path, "format": kind, "backend": used}
   return network, texts, {**facts, "num_threads": num_threads}
 

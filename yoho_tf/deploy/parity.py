@@ -200,10 +200,11 @@ def _digest(path):
 
 def tensors(path, opened) -> dict:
   """Inputs and outputs: shape, type and, of integers, scale and zero point."""
+  step = getattr(opened.network, "file", opened)  # of a stateful file
   found = {
     side: {
       name: {"shape": list(tensor.shape), "dtype": tensor.dtype}
-      for name, tensor in getattr(opened, side).items()
+      for name, tensor in getattr(step, side).items()
     }
     for side in ("inputs", "outputs")
   }

@@ -90,9 +90,19 @@ class Runtime:
     """Whether a waveform of any length becomes whole cells in the file."""
     return self.network.pads
 
-  def clone(self) -> "Runtime":
-    """Another one of the same file, for another thread."""
-    return Runtime(self.network.clone(), self.texts, dict(self.info))
+  def clone(self, **options) -> "Runtime":
+    """Another one of the same file, for another thread.
+
+    Args:
+      **options: `num_threads` of a `.tflite`; default as it was.
+    """
+    return Runtime(self.network.clone(**options), self.texts, dict(self.info))
+
+  @property
+  def trunk(self) -> "Runtime | None":
+    """The network behind the front end, where the file offers it alone."""
+    network = getattr(self.network, "trunk", None)
+    return network and Runtime(network, self.texts, dict(self.info))
 
   def __call__(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """One call as the file takes it: no adaptation, few checks."""

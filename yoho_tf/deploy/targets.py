@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from yoho_tf.deploy import litert, optimize
+from yoho_tf.deploy import litert, optimize, stateful
 from yoho_tf.labels import did_you_mean
 from yoho_tf.params import YohoParams
 
@@ -33,6 +33,7 @@ TARGETS = {
     ("waveform",),
     (".mediapipe.tflite",),
   ),
+  "stream": Target(stateful.PRECISIONS, ("log_mel",), (".stream.tflite",)),
 }
 
 
@@ -147,6 +148,14 @@ def refusal(params, job) -> str | None:
     (
       job.frames is None or job.target != "saved_model",
       f"its length is free; got frames {job.frames}",
+    ),
+    (
+      not is_window or job.target != "stream",
+      "it goes from cell to cell, on the lattice stride",
+    ),
+    (
+      job.frames is None or job.target != "stream",
+      f"its length is a cell; got frames {job.frames}",
     ),
     (
       baseline == "none" or job.target not in ("edgetpu", "mediapipe"),

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from yoho_tf.deploy import stateful
 from yoho_tf.layers import mel
 from yoho_tf.params import YohoParams
 
@@ -17,12 +18,16 @@ def network(opened, params):
   """A `runtime.Runtime` as what prediction calls; params for its windows.
 
   Args:
-    opened: YOHO or YAMNet, `waveform` or `log_mel` its only input.
+    opened: YOHO or YAMNet, `waveform` or `log_mel` its only input. Where its
+      file offers the network behind the front end (`trunk`), that one runs,
+      on log-mels of numpy: LiteRT's FFT takes twice as long.
     params: of the model.
 
   Raises:
     ValueError: other inputs, or a length that prediction does not cut.
   """
+  if isinstance(params, YohoParams) and params.lattice == "stride":
+    opened = opened.trunk or opened
   names = opened.input_names
   where = repr(opened.info.get("path", ""))
   if names not in (("waveform",), ("log_mel",)):
@@ -69,6 +74,14 @@ class _Adapted:
   def input_shapes(self):
     return {"waveform": (self._batch, self.time_axis)}
 
+  @property
+  def info(self):
+    return self._opened.info
+
+  def clone(self, **options):
+    """Another one, for another thread."""
+    return type(self)(self._opened.clone(**options), self._params)
+
   def _predict(self, waveforms):
     """`[batch, samples]` -> outputs."""
     if self._name == "log_mel":
@@ -89,6 +102,12 @@ class _Cells(_Adapted):
     if self._name == "waveform":
       step = self._params.cell_samples
     return self._length // step
+
+  @property
+  def steps(self) -> "stateful.StepNetwork | None":
+    """For streams: what runs a file that hears one cell at a time."""
+    network = self._opened.network
+    return network if isinstance(network, stateful.StepNetwork) else None
 
   def __call__(self, inputs):
     waveforms = inputs["waveform"]
