@@ -18,6 +18,7 @@ import numpy as np
 
 from yoho_tf import audio
 from yoho_tf.models import yamnet, yoho
+from yoho_tf.models.yoho_windows import join_windows, run_windows, window_plan
 from yoho_tf.params import YamnetParams, YohoParams
 from yoho_tf.windows import iter_windows
 
@@ -141,78 +142,6 @@ class Model:
     return all(shape[axis] == -1 for shape in shapes.values())
 
 
-def window_plan(blocks, params):
-  """Yields the windows of a recording: (cells to keep, samples, length).
-
-  `stride`: stitched on the global lattice. `window`: overlapping, as the
-  paper's; all cells are kept, `decode` sorts them out. The length, in samples
-  of the recording, is known with the last window.
-  """
-  plan = params.inference
-  if params.lattice == "stride":
-    for window, samples in iter_windows(
-      blocks,
-      cell_samples=params.cell_samples,
-      extra_samples=params.extra_samples,
-      window_cells=plan.window_cells,
-      discard_left_cells=plan.discard_left_cells,
-      discard_right_cells=plan.discard_right_cells,
-    ):
-      first = window.start_cell
-      keep = slice(window.keep_start - first, window.keep_end - first)
-      yield keep, samples, window.total_samples
-    return
-  waveform = np.concatenate(list(blocks))
-  size = params.window_samples
-  hop = round(plan.window_hop_seconds * params.frontend.sample_rate_hz)
-  for i in range(yoho.num_windows(len(waveform), params)):
-    part = waveform[i * hop : i * hop + size]
-    part = np.pad(part, (0, size - len(part)))
-    yield slice(None), part, len(waveform)
-
-
-def join_windows(parts, params):
-  """Kept cells of each window -> outputs of the recording, for `decode`."""
-  join = np.concatenate if params.lattice == "stride" else np.stack
-  return join(parts)
-
-
-def run_windows(run, waveforms, params, *, batch_size):
-  """Outputs of whole recordings; windows of one length go together.
-
-  Args:
-    run: `[batch, samples] -> [batch, cells, ...]`.
-    waveforms: `[samples]` each.
-    batch_size: windows that go together, a function of their length.
-
-  Returns:
-    `join_windows` of each recording, a list.
-  """
-  found, pending = [], {}  # samples of a window -> windows awaiting company
-
-  def run_batch(rows):
-    outputs = np.asarray(run(np.stack([row[-1] for row in rows])))
-    for (parts, index, keep, _), output in zip(rows, outputs, strict=True):
-      parts[index] = output[keep]
-    rows.clear()
-
-  for waveform in waveforms:
-    parts = {}
-    found.append(parts)
-    for index, (keep, samples, _) in enumerate(window_plan([waveform], params)):
-      rows = pending.setdefault(len(samples), [])
-      rows.append((parts, index, keep, samples))
-      if len(rows) == batch_size(len(samples)):
-        run_batch(rows)
-  for rows in pending.values():
-    if rows:
-      run_batch(rows)
-  return [
-    join_windows([parts[i] for i in range(len(parts))], params)
-    for parts in found
-  ]
-
-
 @dataclass(frozen=True)
 class YohoModel(Model):
   """Sound events by YOHO."""
@@ -331,23 +260,34 @@ class YamnetModel(Model):
     """Scores of one recording: `Tags`. Arguments as `YohoModel.predict`."""
     rate = self.params.frontend.sample_rate_hz
     blocks, name = _blocks(source, sample_rate_hz, rate, resampler)
-    return self._predict_clip(np.concatenate(list(blocks)), name)
+    return self._predict_blocks(blocks, name)
 
-  def _predict_clip(self, waveform, name):
-    """A few patches at a time."""
+  def _predict_blocks(self, blocks, name):
+    """A few patches at a time, while the blocks come in."""
     params = self.params
-    patches = params.num_patches(len(waveform))
-    padded = _padded(waveform, params.padded_samples(len(waveform)))
-    step = _PATCHES_AT_ONCE if self._is_free(1) else 1
+    size, hop = params.min_samples, params.patch_hop_samples
     found = []
-    for first in range(0, patches, step):
-      last = min(first + step, patches) - 1
-      start, stop = (i * params.patch_hop_samples for i in (first, last))
-      found.append(self._run(padded[None, start : stop + params.min_samples]))
+    for window, samples in iter_windows(
+      blocks,
+      cell_samples=hop,
+      extra_samples=size - hop,
+      window_cells=_PATCHES_AT_ONCE if self._is_free(1) else 1,
+      discard_left_cells=0,
+      discard_right_cells=0,
+    ):
+      count = window.end_cell - window.start_cell
+      length = window.total_samples  # known with the last window
+      if length is not None:
+        count = params.num_patches(length) - window.start_cell
+      if count > 0:
+        found.append(self._run(samples[None, : (count - 1) * hop + size]))
     outputs = {
-      key: np.concatenate([f[key][0] for f in found]) for key in found[0]
+      key: np.concatenate([f[key][0] for f in found])[
+        : params.num_patches(length)
+      ]
+      for key in found[0]
     }
-    return self._decode(outputs, len(waveform), name)
+    return self._decode(outputs, length, name)
 
   def _predict_clips(self, clips):
     """Clips of about one length go together, padded to the longest.
@@ -362,7 +302,8 @@ class YamnetModel(Model):
       room = _PATCHES_AT_ONCE // longest if self._is_free(0) else 1
       if room < 2:
         clip = order.pop()
-        results[clip] = self._predict_clip(*clips[clip])
+        waveform, name = clips[clip]
+        results[clip] = self._predict_blocks([waveform], name)
         continue
       order, some = order[:-room], order[-room:]
       size = self.params.padded_samples(len(clips[some[-1]][0]))

@@ -12,8 +12,8 @@ import numpy as np
 from yoho_tf.events import EventTable
 from yoho_tf.layers import mel
 from yoho_tf.models import yoho_baselines, yoho_decode, yoho_stream
+from yoho_tf.models.yoho_windows import window_plan
 from yoho_tf.params import YohoParams
-from yoho_tf.predictor import window_plan
 
 _NO_EVENTS = EventTable.empty()
 

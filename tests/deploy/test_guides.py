@@ -19,9 +19,8 @@ import sys
 import numpy as np
 import pytest
 
-from yoho_tf import predictor
 from yoho_tf.deploy import edgetpu, golden
-from yoho_tf.models import yoho
+from yoho_tf.models import yoho, yoho_windows
 from yoho_tf.params import PRESETS, PostprocessParams
 
 GUIDES = ("android", "coral")
@@ -277,7 +276,7 @@ def test_the_kotlin_windows_equal_ours(num_samples, program):
     BASE, inference=dataclasses.replace(BASE.inference, window_cells=25)
   )
   size, parts = params.cell_samples, []
-  for keep, window, _ in predictor.window_plan([waveform], params):
+  for keep, window, _ in yoho_windows.window_plan([waveform], params):
     cells = [
       (window[first], window[first : first + size + 240].max())
       for first in range(0, len(window) - 240, size)

@@ -100,7 +100,7 @@ def test_it_equals_keras_elsewhere(system, counted, counts, ranks, tmp_path):
 @pytest.mark.export
 def test_the_paper_s_windows_are_cut_inside(tmp_path):
   """As `predictor` cuts them: 8 s every 6 s, zeros behind the end."""
-  from yoho_tf import predictor
+  from yoho_tf.models import yoho_windows
 
   params = small.PAPER
   network = small.build(params)
@@ -113,7 +113,7 @@ def test_the_paper_s_windows_are_cut_inside(tmp_path):
   whole = keras_file.rebuilt(network, params, input="waveform")
   for seconds in (0.1, 8, 8.01, 8.02, 14, 27):
     waveform = small.signal(seconds, seed=4)
-    plan = predictor.window_plan([waveform], params)
+    plan = yoho_windows.window_plan([waveform], params)
     windows = np.stack([samples for _, samples, _ in plan])
     got = model(waveform)["events"]
     assert len(got) == yoho.num_windows(len(waveform), params)

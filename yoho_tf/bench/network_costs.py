@@ -45,9 +45,9 @@ def multiplies(network, num_frames: int) -> int:
 
 def costs(path) -> dict[str, float]:
   """Parameters, multiplies and seconds of the network in a `.keras`."""
-  from yoho_tf.deploy import keras_file, litert, runtime
+  from yoho_tf import hub
+  from yoho_tf.deploy import keras_file, litert
   from yoho_tf.labels import ClassMap
-  from yoho_tf.predictor import YohoModel
 
   network, params = keras_file.read(path)
   seconds = params.window_seconds
@@ -61,7 +61,7 @@ def costs(path) -> dict[str, float]:
   with tempfile.TemporaryDirectory() as folder:
     part = pathlib.Path(folder, "timed.tflite")
     part.write_bytes(data)
-    model = YohoModel("timed", params, runtime.LiteRt(part))
+    model = hub.load(part)
   rate = params.frontend.sample_rate_hz
   rng = np.random.default_rng(0)
   waveform = 0.1 * rng.standard_normal(round(_TIMED_SECONDS * rate))

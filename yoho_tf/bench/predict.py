@@ -97,8 +97,9 @@ def stages(name, path, *, macs, bandwidth, log):
     path: 16 kHz FLAC.
     macs, bandwidth: of one thread, `machine`.
   """
-  from yoho_tf import hub, predictor
+  from yoho_tf import hub
   from yoho_tf.layers import mel
+  from yoho_tf.models import yoho_windows
 
   model = hub.load(name, num_threads=1)
   params, front = model.params, model.params.frontend
@@ -124,7 +125,9 @@ def stages(name, path, *, macs, bandwidth, log):
   log("front end, network, post-processing")
   spent, parts = {"front end": 0.0, "network": 0.0}, []
   opened = _trunk(name)
-  for keep, window, _ in predictor.window_plan(audio.read_blocks(path), params):
+  for keep, window, _ in yoho_windows.window_plan(
+    audio.read_blocks(path), params
+  ):
     begin = time.perf_counter()
     log_mel = mel.log_mel(window, front)
     middle = time.perf_counter()
@@ -132,7 +135,7 @@ def stages(name, path, *, macs, bandwidth, log):
     spent["front end"] += middle - begin
     spent["network"] += time.perf_counter() - middle
   seconds |= {stage: value * hour for stage, value in spent.items()}
-  cells = predictor.join_windows(parts, params)
+  cells = yoho_windows.join_windows(parts, params)
 
   def post():
     model._decode(cells, round(samples), str(path))
@@ -178,8 +181,12 @@ model.predict(paths[0])  # the first call allocates
 begin = time.perf_counter()
 found = len(model.predict(paths[-1]).events)
 seconds = time.perf_counter() - begin
-rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([seconds, rss / 1024, found]))
+try:  # a child's ru_maxrss begins with its parent's
+  status = open("/proc/self/status").read()
+  peak = int(status.split("VmHWM:")[1].split()[0])
+except (OSError, IndexError):
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps([seconds, peak / 1024, found]))
 """
 
 

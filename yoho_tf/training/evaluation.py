@@ -8,7 +8,7 @@ import numpy as np
 from yoho_tf.data import records, synth
 from yoho_tf.events import EventTable
 from yoho_tf.metrics import event_metrics, segment_metrics
-from yoho_tf.predictor import run_windows
+from yoho_tf.models.yoho_windows import run_windows
 
 
 @dataclass(frozen=True)
