@@ -15,7 +15,8 @@ HOURS = 10
 
 PREDICT = """
 import json, sys, yoho_tf
-events = yoho_tf.load("yoho_everyday", num_threads=2).predict(sys.argv[1]).events
+model = yoho_tf.load("yoho_everyday", num_threads=2)
+events = model.predict(sys.argv[1]).events
 status = open("/proc/self/status").read()
 print(json.dumps([int(status.split("VmHWM:")[1].split()[0]) / 1024,
                   [tuple(e)[:4] for e in events]]))

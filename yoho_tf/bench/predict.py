@@ -15,7 +15,6 @@ the same run. An FFT of N points counts as 1.25 N log2 N multiply-adds.
 
 import argparse
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -25,150 +24,13 @@ import time
 import numpy as np
 
 from yoho_tf import audio
-from yoho_tf.bench import at_least_one
-
-RATE_HZ = 16_000
-_RESAMPLED_HZ, _RESAMPLED_SECONDS = 44_100, 300
-
-
-def best_seconds(function, repeats=3) -> float:
-  """Wall time of the fastest call."""
-  spent = []
-  for _ in range(repeats):
-    begin = time.perf_counter()
-    function()
-    spent.append(time.perf_counter() - begin)
-  return min(spent)
-
-
-# ---- the machine ------------------------------------------------------------
-
-_GEMM = """
-import json, time, numpy as np
-n = 1536
-a, b = np.ones((2, n, n), np.float32)
-x, y = np.ones((2, 2**25), np.float32)
-def best(f):
-  spent = []
-  for _ in range(8):
-    begin = time.perf_counter(); f(); spent.append(time.perf_counter() - begin)
-  return min(spent)
-print(json.dumps([n**3 / best(lambda: a @ b),
-                  2 * x.nbytes / best(lambda: np.copyto(y, x))]))
-"""
-
-
-def machine(threads: int) -> tuple[float, float]:
-  """Multiply-adds per second of a float32 product, bytes per second copied.
-
-  In a process of its own: a BLAS takes its number of threads at the start.
-  """
-  names = "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"
-  done = subprocess.run(
-    [sys.executable, "-c", _GEMM],
-    env={**os.environ, **dict.fromkeys(names, str(threads))},
-    capture_output=True,
-    text=True,
-    check=True,
-  )
-  return tuple(json.loads(done.stdout))
-
-
-# ---- stages -----------------------------------------------------------------
-
-
-def multiplies_per_second(name) -> float:
-  """Multiply-adds of a model's network per second of audio."""
-  from yoho_tf.bench import network_costs
-  from yoho_tf.deploy import float_network
-
-  found = float_network.load(name)
-  params, cells = found.params, 50
-  frames = cells * params.STRIDE_FRAMES
-  macs = network_costs.multiplies(found.network, frames)
-  return macs / (cells * params.cell_seconds)
-
-
-def stages(name, path, *, macs, bandwidth, log):
-  """Rows: stage, seconds per hour on one thread, of its floor or None.
-
-  Args:
-    name: a model whose `.tflite` offers its network alone.
-    path: 16 kHz FLAC.
-    macs, bandwidth: of one thread, `machine`.
-  """
-  from yoho_tf import hub
-  from yoho_tf.layers import mel
-  from yoho_tf.models import yoho_windows
-
-  model = hub.load(name, num_threads=1)
-  params, front = model.params, model.params.frontend
-  duration = audio.info(path).duration_seconds
-  hour = 3600 / duration
-  samples = duration * RATE_HZ
-
-  def decode():
-    for _ in audio.read_blocks(path):
-      pass
-
-  log("decoding and resampling")
-  seconds = {"decode": best_seconds(decode) * hour}
-  rng = np.random.default_rng(0)
-  noise = rng.uniform(-0.5, 0.5, _RESAMPLED_HZ * _RESAMPLED_SECONDS)
-  noise = noise.astype(np.float32)
-  title = f"resample, were it {_RESAMPLED_HZ / 1000:g} kHz"
-  seconds[title] = (
-    best_seconds(lambda: audio.resample(noise, _RESAMPLED_HZ, RATE_HZ))
-    * 3600
-    / _RESAMPLED_SECONDS
-  )
-  log("front end, network, post-processing")
-  spent, parts = {"front end": 0.0, "network": 0.0}, []
-  opened = _trunk(name)
-  for keep, window, _ in yoho_windows.window_plan(
-    audio.read_blocks(path), params
-  ):
-    begin = time.perf_counter()
-    log_mel = mel.log_mel(window, front)
-    middle = time.perf_counter()
-    parts.append(opened({"log_mel": log_mel[None]})[params.output][0, keep])
-    spent["front end"] += middle - begin
-    spent["network"] += time.perf_counter() - middle
-  seconds |= {stage: value * hour for stage, value in spent.items()}
-  cells = yoho_windows.join_windows(parts, params)
-
-  def post():
-    model._decode(cells, round(samples), str(path))
-
-  seconds["post-processing"] = best_seconds(post) * hour
-
-  frames = 3600 / front.stft_hop_seconds
-  points = front.fft_length
-  bins = points // 2 + 1
-  per_frame = 1.25 * points * np.log2(points) + bins * front.mel_bands
-  read = os.path.getsize(path) * hour + 4 * 3600 * RATE_HZ
-  floors = {
-    "decode": read / bandwidth,
-    title: 4 * 3600 * (_RESAMPLED_HZ + RATE_HZ) / bandwidth,
-    "front end": frames * per_frame / macs,
-    "network": 3600 * multiplies_per_second(name) / macs,
-    "post-processing": cells.nbytes * hour / bandwidth,
-  }
-  return [(stage, value, floors[stage]) for stage, value in seconds.items()]
-
-
-def _trunk(name):
-  from yoho_tf import hub
-  from yoho_tf.deploy import runtime
-
-  opened = runtime.Runtime.open(hub.WEIGHTS / f"{name}.tflite", num_threads=1)
-  if opened.trunk is None:
-    raise ValueError(
-      f"--model must offer its network alone (deploy/litert.py, keep_trunk); "
-      f"got {name!r}"
-    )
-  return opened.trunk
-
+from yoho_tf.bench import at_least_one, machine
+from yoho_tf.bench.predict_stages import (
+  RATE_HZ,
+  best_seconds,
+  multiplies_per_second,
+  stages,
+)
 
 # ---- the whole --------------------------------------------------------------
 
@@ -278,6 +140,47 @@ def peer_table(name, waveform, peers, *, threads, repeats, log) -> list[str]:
   return table(heads, rows)
 
 
+# ---- streams ----------------------------------------------------------------
+
+
+def steps(model, path):
+  """Seconds of each `push` of one step; seconds of audio in it; latency."""
+  from yoho_tf import hub, stream_readers
+  from yoho_tf.streaming import Stream
+
+  model = hub.load(model, num_threads=1)
+  has_steps = stream_readers.steps_of(model) is not None
+  stream = Stream(model, hop_cells=None if has_steps else 1)
+  waveform = audio.read(path)
+  size = round(stream.step_seconds * RATE_HZ)
+  stream.push(waveform[: round(stream.first_seconds * RATE_HZ)])
+  spent = []
+  for first in range(0, len(waveform) - size + 1, size):
+    begin = time.perf_counter()
+    stream.push(waveform[first : first + size])
+    spent.append(time.perf_counter() - begin)
+  return spent, stream.step_seconds, stream.latency_seconds
+
+
+def step_table(models, path) -> list[str]:
+  """A step of a stream: log-mel, network and decoding, on one thread."""
+  rows = []
+  for model in models:
+    spent, step, latency = steps(model, path)
+    rows.append(
+      [
+        pathlib.Path(model).name,
+        f"{step:.2f}",
+        f"{1e3 * np.median(spent):.2f}",
+        f"{1e3 * min(spent):.2f}",
+        f"{latency:.2f}",
+      ]
+    )
+  return table(
+    ["model", "step, s", "median, ms", "fastest, ms", "latency, s"], rows
+  )
+
+
 def parser(prog):
   from yoho_tf.bench import predict_peers
 
@@ -311,6 +214,13 @@ def parser(prog):
     "--tfmot-python", metavar="PYTHON", help="of yamnet_tf_keras: with tf_keras"
   )
   add("--ina-python", metavar="PYTHON", help="of ina_speech_segmenter: with it")
+  add(
+    "--stream",
+    nargs="*",
+    default=[],
+    metavar="FILE",
+    help="further models to time step by step (yoho export --to stream)",
+  )
   add("--out", help="also write the tables here (Markdown)")
   return p
 
@@ -346,7 +256,7 @@ def _tables(args, log):
   processors = num_processors()
   log("measuring the machine")
   counts = dict.fromkeys((1, processors))
-  rates = {threads: machine(threads) for threads in counts}
+  rates = {threads: machine.rates(threads) for threads in counts}
   lines = table(
     ["threads", "float32 product, G multiply-adds/s", "copy, GB/s"],
     [
@@ -378,9 +288,12 @@ def _tables(args, log):
       bandwidth=bandwidth,
       log=log,
     )
+    log("a stream, step by step")
+    streamed = step_table([args.model, *args.stream], paths[60])
     waveform = audio.read(paths[args.seconds])
     waveform = waveform[: args.peer_seconds * RATE_HZ]
-  lines += ["", *stage_table(rows), "", *whole_table(found)]
+  for more in (stage_table(rows), whole_table(found), streamed):
+    lines += ["", *more]
   if peers:
     lines += ["", f"Others, {args.peer_seconds} s from memory, 1 thread:", ""]
     options = dict(repeats=args.repeats, log=log)

@@ -115,6 +115,8 @@ def decode_next(
   pieces = _pieces([grid], seconds, params, settings, first, is_last)
   if before is not None:
     pieces = Pieces(*map(np.concatenate, zip(before, pieces)))
+  if not len(pieces.lane):  # nothing sounds: most steps of most streams
+    return EventTable.empty(), EventTable.empty(), pieces
   joined = _join(pieces, params, settings)
   if params.lattice == "stride":
     frontier = (first + grid.shape[1]) * params.cell_seconds
