@@ -68,8 +68,8 @@ class _Events:
 
   def __init__(self, model, latency_samples):
     self._params = params = model.params
-    labels = map(params.postprocess.for_label, params.labels)
-    gap = max(label.merge_gap_seconds for label in labels)
+    self._settings = yoho_decode.settings_of(params)
+    gap = self._settings["merge_gap_seconds"].max()
     gap = math.ceil(gap * params.frontend.sample_rate_hz)
     # An event is final with the first cell behind its end and the gap.
     self.latency_samples = gap + latency_samples
@@ -93,6 +93,7 @@ class _Events:
       first=self._first,
       before=self._open,
       duration_seconds=None if total_samples is None else total_samples / rate,
+      settings=self._settings,
     )
     self._first += grid.shape[1] if params.lattice == "stride" else 1
     return final

@@ -343,7 +343,7 @@ def test_stitching_below_the_reach_is_not_exact(small):
 
 def test_defaults_hold_the_reach():
   defaults = YohoInferenceParams()
-  assert defaults.window_cells == 200 and defaults.exact_stitching
+  assert defaults.window_cells == 150 and defaults.exact_stitching
   assert defaults.discard_left_cells * 32 >= 222
   assert defaults.discard_right_cells * 32 >= 253
 

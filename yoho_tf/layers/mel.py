@@ -96,7 +96,8 @@ def log_mel(waveform, params) -> np.ndarray:
   window, bins, matrix = _constants(params)
   frames = np.lib.stride_tricks.sliding_window_view(waveform, size)[::hop]
   mel = np.empty((len(frames), params.mel_bands), np.float32)
-  windowed = np.zeros((_BLOCK_FRAMES, params.fft_length), np.float32)
+  most = min(_BLOCK_FRAMES, len(frames) + _ROWS)
+  windowed = np.zeros((most, params.fft_length), np.float32)
   for first in range(0, len(frames), _BLOCK_FRAMES):
     part = frames[first : first + _BLOCK_FRAMES]
     rows = -(-len(part) // _ROWS) * _ROWS  # whole products

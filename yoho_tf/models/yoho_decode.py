@@ -7,6 +7,7 @@ one recording whose cells come in stretches.
 """
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from yoho_tf.events import TOLERANCE_SECONDS, EventTable, merge_gaps
 from yoho_tf.params import PRESETS, YohoParams
 
 _EPSILON = 1e-9  # of lengths, seconds
+_NO_EVENTS = EventTable.empty()
 
 
 class Pieces(NamedTuple):
@@ -78,7 +80,7 @@ def decode_grids(
   if not grids:
     return EventTable.empty()
   seconds = np.array([durations[name] for name in grids], np.float64)
-  settings = _settings(params)
+  settings = settings_of(params)
   pieces = _pieces(list(grids.values()), seconds, params, settings)
   events = _judge(_join(pieces, params, settings), params, settings)
   return _table(events, params, list(grids))
@@ -91,6 +93,7 @@ def decode_next(
   first: int = 0,
   before: Pieces | None = None,
   duration_seconds: float | None = None,
+  settings: dict | None = None,
 ) -> tuple[EventTable, EventTable, Pieces]:
   """Events of one recording whose cells come in stretches.
 
@@ -104,19 +107,20 @@ def decode_next(
     first: number of cells (`window`: windows) before this stretch.
     before: the last thing that the call before returned; None at the start.
     duration_seconds: of the recording, with its last stretch.
+    settings: `settings_of(params)`, for who calls often.
 
   Returns:
     The events that are final now, each once; those that run on, as they would
     be if they ended here; what the next call needs.
   """
   is_last = duration_seconds is not None
-  settings = _settings(params)
+  settings = settings or settings_of(params)
   seconds = np.array([duration_seconds if is_last else np.inf])
   pieces = _pieces([grid], seconds, params, settings, first, is_last)
   if before is not None:
     pieces = Pieces(*map(np.concatenate, zip(before, pieces)))
   if not len(pieces.lane):  # nothing sounds: most steps of most streams
-    return EventTable.empty(), EventTable.empty(), pieces
+    return _NO_EVENTS, _NO_EVENTS, pieces
   joined = _join(pieces, params, settings)
   if params.lattice == "stride":
     frontier = (first + grid.shape[1]) * params.cell_seconds
@@ -137,19 +141,27 @@ def decode_next(
   return final, provisional, rest
 
 
-def _settings(params):
-  return [params.postprocess.for_label(name) for name in params.labels]
+def settings_of(params) -> dict[str, np.ndarray]:
+  """Post-processing of every class: `{setting: [classes]}`."""
+  settings = [params.postprocess.for_label(name) for name in params.labels]
+  return {
+    field.name: np.array([getattr(one, field.name) for one in settings])
+    for field in fields(settings[0])
+    if field.name != "per_label"
+  }
 
 
 def _own(settings, name, lane):
   """A setting of every piece's or event's class, [pieces]."""
-  values = np.array([getattr(one, name) for one in settings])
-  return values[lane % len(settings)]
+  values = settings[name]
+  return values[lane % len(values)]
 
 
 def _table(events, params, filenames):
   """`_judge`'s columns, sorted by (recording, start, end, label)."""
   lane, start, end, score = events
+  if not len(lane):
+    return _NO_EVENTS
   file, column = np.divmod(lane, len(params.labels))
   names = np.array(params.labels, object)
   rank = np.argsort(np.argsort(names))
@@ -172,7 +184,7 @@ def _pieces(grids, durations, params, settings, before=0, is_last=True):
   """
   width, inference = params.cell_seconds, params.inference
   rows = np.concatenate([g.reshape(-1, *g.shape[2:]) for g in grids])
-  low = np.array([own.low for own in settings])
+  low = settings["low"]
   row, column, slot = np.nonzero(rows[..., 0] >= low[:, None])
   score, first, second = rows[row, column, slot].T
   file, windows, window, cell = (
@@ -205,7 +217,7 @@ def _pieces(grids, durations, params, settings, before=0, is_last=True):
   end = np.minimum(np.minimum(end, right) + offset, durations[file])
   keep = end > start
   number = window * np.array([g.shape[1] for g in grids])[file] + cell
-  lane = file * len(settings) + column
+  lane = file * len(low) + column
   count = np.ones_like(score)
   pieces = Pieces(lane, start, end, score, score, count, number)
   return pieces.take(keep)

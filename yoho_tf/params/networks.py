@@ -213,7 +213,7 @@ class YohoInferenceParams:
   `window_hop_seconds` and `discard_seconds`.
   """
 
-  window_cells: int = 200
+  window_cells: int = 150
   discard_left_cells: int = 7
   discard_right_cells: int = 8
   exact_stitching: bool = True
