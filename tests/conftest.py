@@ -6,6 +6,7 @@ where they are not installed.
 
 import os
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -81,3 +82,8 @@ def pytest_runtest_setup(item):
   np.random.seed(SEED)
   if "keras" in sys.modules:
     sys.modules["keras"].utils.set_random_seed(SEED)
+
+
+def heed_interrupts():
+  """For `preexec_fn`: a shell's background jobs inherit an ignored Ctrl-C."""
+  signal.signal(signal.SIGINT, signal.SIG_DFL)

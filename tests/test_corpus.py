@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import small
-from tests.conftest import write_wav
+from tests.conftest import heed_interrupts, write_wav
 from yoho_tf import corpus
 from yoho_tf.corpus import journal as journals
 from yoho_tf.corpus import work
@@ -378,6 +378,7 @@ def begin(archive, out, *, workers=2):
     text=True,
     cwd=ROOT,
     start_new_session=True,
+    preexec_fn=heed_interrupts,
   )
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import types
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests import small
-from tests.conftest import write_wav
+from tests.conftest import heed_interrupts, write_wav
 from yoho_tf import audio, cli, hub
 from yoho_tf.cli import stream
 
@@ -275,7 +276,10 @@ def test_ctrl_c_prints_what_was_heard(radio, expected):
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     cwd=ROOT,
+    preexec_fn=heed_interrupts,
   ) as process:
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
     process.stdin.write(samples.tobytes())
     process.stdin.flush()
     first = process.stdout.readline()  # an event that became final
@@ -283,6 +287,7 @@ def test_ctrl_c_prints_what_was_heard(radio, expected):
     process.send_signal(signal.SIGINT)
     rest = process.stdout.read().splitlines()
     error = process.stderr.read().decode()
+    watchdog.cancel()
   assert process.returncode == 0 and "Traceback" not in error
   assert_rows(map(json.loads, [first, *rest]), expected)
   assert "14.87 s heard" in error
