@@ -246,7 +246,8 @@ def yamnet_cells(model, known, params):
   """YAMNet's scores as YOHO's cells that sound from edge to edge.
 
   A cell takes the patch whose centre is nearest to its own, and every class
-  the AudioSet class that stands for it (class_maps/aliases.csv).
+  the AudioSet class that stands for it (class_maps/aliases.csv), or the one
+  of its own name.
 
   Args:
     model: `predictor.YamnetModel`.
@@ -254,7 +255,8 @@ def yamnet_cells(model, known, params):
     params: of ours: its labels and cells.
   """
   names = sources.aliases()
-  columns = [model.labels.index(names.get(n, n)) for n in params.labels]
+  known = {label.lower(): i for i, label in enumerate(model.labels)}
+  columns = [known[names.get(n, n).lower()] for n in params.labels]
   patch = model.params.min_samples / model.params.frontend.sample_rate_hz
   found = {}
   for name, waveform in known.waveforms.items():
