@@ -255,8 +255,8 @@ def yamnet_cells(model, known, params):
     params: of ours: its labels and cells.
   """
   names = sources.aliases()
-  known = {label.lower(): i for i, label in enumerate(model.labels)}
-  columns = [known[names.get(n, n).lower()] for n in params.labels]
+  column_of = {label.lower(): i for i, label in enumerate(model.labels)}
+  columns = [column_of[names.get(n, n).lower()] for n in params.labels]
   patch = model.params.min_samples / model.params.frontend.sample_rate_hz
   found = {}
   for name, waveform in known.waveforms.items():
