@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("keras")
 
+from yoho_tf import hub  # noqa: E402
 from yoho_tf.bench import (  # noqa: E402
   answers,
   experiments,
@@ -172,3 +173,20 @@ def test_a_trial_trains_scores_and_goes_on(shared, tmp_path, capsys):
     assert (tmp_path / "again.md").read_text() == first
   assert results.main([*argv, "--only=smal"]) == 1
   assert "small" in capsys.readouterr().err
+
+
+def test_yamnet_answers_for_every_class(shared):
+  path = shared / "yamnet" / "yamnet_lite.tflite"
+  if not path.is_file():
+    pytest.skip("test data absent: ../shared/data/yamnet")
+  model = hub.load("yamnet_lite", weights=path)
+  rng = np.random.default_rng(0)
+  waveforms = {"a.wav": 0.1 * rng.standard_normal(64_000).astype(np.float32)}
+  known = Validation("test", waveforms, EventTable.empty(), {"a.wav": 4.0})
+  cells = experiments.yamnet_cells(model, known, experiments.PARAMS)["a.wav"]
+  assert cells.shape == (13, len(LABELS), 3)
+  scores = model.predict(waveforms["a.wav"]).scores
+  column = model.labels.index("Jackhammer")
+  found = cells[:, LABELS.index("jackhammer"), 0]
+  assert {*found.tolist()} <= {*scores[:, column].tolist()}
+  assert (cells[..., 1:] == [0, 1]).all()
