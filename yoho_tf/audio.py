@@ -27,7 +27,7 @@ AUDIO_EXTENSIONS = (
 )  # fmt: skip
 RESAMPLERS = ("soxr", "resampy")
 
-_MAX_ABS = 8.0  # above: unscaled integers rather than loud audio
+MAX_ABS = 8.0  # above: unscaled integers rather than loud audio
 _MAX_BLOCK_VALUES = 2**20  # decoded at once, samples x channels (4 MiB)
 _UNKNOWN_LENGTH = 2**62  # libsndfile reports 2**63 - 1 for "not stated"
 _MP3_SLACK_SAMPLES = 2 * 1152  # two frames: an MP3's length may be estimated
@@ -358,12 +358,12 @@ def check_waveform(waveform: np.ndarray) -> np.ndarray:
 def _peak(block, name: str, offset: int, rate_hz: int | None) -> float:
   """Largest |x|; raises AudioError if it is not finite or above 8."""
   peak = max(float(block.max()), -float(block.min()))  # NaN if any is
-  if peak <= _MAX_ABS:
+  if peak <= MAX_ABS:
     return peak
   is_bad = ~np.isfinite(block)
   rule = "samples must be finite"
   if not is_bad.any():
-    is_bad = np.abs(block) > _MAX_ABS
+    is_bad = np.abs(block) > MAX_ABS
     rule = "|x| must be at most 8 (unscaled int16? divide by 32768)"
   first = tuple(np.argwhere(is_bad)[0])
   sample = offset + int(first[0])

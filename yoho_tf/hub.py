@@ -89,7 +89,7 @@ def load(
   """
   name = os.fspath(name)
   if os.path.isdir(name):
-    name = _of_folder(name)
+    name = of_folder(name)
   if os.path.isdir(name) or name.endswith(ARTEFACTS):
     model = _load_artefact(name, name, num_threads)
   elif name in bundled() and weights is None:
@@ -169,7 +169,7 @@ def _lite_params(opened):
   return replace(params, labels=labels, num_classes=len(labels))
 
 
-def _of_folder(folder) -> str:
+def of_folder(folder) -> str:
   """The model in a folder: a SavedModel, a chain, or of a run."""
   if os.path.isfile(os.path.join(folder, "saved_model.pb")):
     return folder

@@ -133,7 +133,7 @@ class Stream:
     is_fine = samples.dtype.kind == "f" and samples.ndim == 1
     if is_fine and samples.size:
       peak = np.abs(samples).max()  # NaN is not at most anything
-      is_fine = peak <= (audio._MAX_ABS if self._is_loud else 1)
+      is_fine = peak <= (audio.MAX_ABS if self._is_loud else 1)
     if not is_fine:
       samples = audio.check_waveform(samples)  # raises, or warns: once
       self._is_loud = True

@@ -4,9 +4,9 @@
       --lite ../shared/data/yamnet/yamnet_lite.tflite
 
 The recording is repeated to the length asked for and written as 16 kHz FLAC.
-Three tables: each stage of `predict` on one thread, beside its floor on this
-machine; the whole of it on all processors, with the peak memory of the
-process, for one and for several lengths; and others on the same samples.
+Tables: what the machine can do; each stage of `predict` on one thread, beside
+its floor; the whole of it, with the peak memory of the process, for one length
+or several; a step of a stream; others on the same samples.
 
 A floor is what the machine could do at best: multiply-adds at the rate of a
 large float32 matrix product, bytes at the rate of a large copy, measured in
@@ -27,10 +27,10 @@ from yoho_tf import audio
 from yoho_tf.bench import at_least_one, machine
 from yoho_tf.bench.predict_stages import (
   RATE_HZ,
-  best_seconds,
   multiplies_per_second,
   stages,
 )
+from yoho_tf.bench.predict_worker import best_seconds
 
 # ---- the whole --------------------------------------------------------------
 
@@ -38,7 +38,7 @@ _WHOLE = """
 import json, resource, sys, time
 import yoho_tf
 name, threads, *paths = sys.argv[1:]
-model = yoho_tf.load(name, num_threads=int(threads) or None)
+model = yoho_tf.load(name, num_threads=int(threads))
 model.predict(paths[0])  # the first call allocates
 begin = time.perf_counter()
 found = len(model.predict(paths[-1]).events)
@@ -52,7 +52,7 @@ print(json.dumps([seconds, peak / 1024, found]))
 """
 
 
-def whole(name, warm_up, path, *, threads=0):
+def whole(name, warm_up, path, *, threads):
   """Seconds of `predict` on a file, peak MB of its process, events."""
   done = subprocess.run(
     [sys.executable, "-c", _WHOLE, name, str(threads), warm_up, path],
@@ -119,8 +119,7 @@ def peer_table(name, waveform, peers, *, threads, repeats, log) -> list[str]:
 
   hour = 3600 * RATE_HZ / len(waveform)
   model = hub.load(name, num_threads=threads)
-  model.predict(waveform)
-  ours = best_seconds(lambda: model.predict(waveform), repeats) * hour
+  ours = best_seconds(lambda: model.predict(waveform), repeats)[0] * hour
   rows = [[name, f"{multiplies_per_second(name) / 1e6:.3g}", f"{ours:.2f}"]]
   rows[0] += ["1.0", ""]
   for peer in peers:

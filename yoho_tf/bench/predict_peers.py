@@ -26,10 +26,10 @@ import numpy as np
 
 from yoho_tf import audio
 from yoho_tf.bench import network_costs, predict_networks, predict_worker
+from yoho_tf.bench.predict_stages import RATE_HZ
 from yoho_tf.deploy import tfmot
 from yoho_tf.params import PRESETS
 
-RATE_HZ = 16_000
 INA_PYTHON = "YOHO_INA_PYTHON"  # environment variable
 
 

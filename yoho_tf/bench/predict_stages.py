@@ -1,26 +1,20 @@
 """The stages of `predict`, one by one on one thread, beside their floors."""
 
+import functools
 import os
 import time
 
 import numpy as np
 
 from yoho_tf import audio
+from yoho_tf.bench.predict_worker import best_seconds
 
 RATE_HZ = 16_000
 _RESAMPLED_HZ, _RESAMPLED_SECONDS = 44_100, 300
+_REPEATS = 3
 
 
-def best_seconds(function, repeats=3) -> float:
-  """Wall time of the fastest call."""
-  spent = []
-  for _ in range(repeats):
-    begin = time.perf_counter()
-    function()
-    spent.append(time.perf_counter() - begin)
-  return min(spent)
-
-
+@functools.cache  # it builds the network
 def multiplies_per_second(name) -> float:
   """Multiply-adds of a model's network per second of audio."""
   from yoho_tf.bench import network_costs
@@ -56,13 +50,15 @@ def stages(name, path, *, macs, bandwidth, log):
       pass
 
   log("decoding and resampling")
-  seconds = {"decode": best_seconds(decode) * hour}
+  seconds = {"decode": best_seconds(decode, _REPEATS)[0] * hour}
   rng = np.random.default_rng(0)
   noise = rng.uniform(-0.5, 0.5, _RESAMPLED_HZ * _RESAMPLED_SECONDS)
   noise = noise.astype(np.float32)
   title = f"resample, were it {_RESAMPLED_HZ / 1000:g} kHz"
   seconds[title] = (
-    best_seconds(lambda: audio.resample(noise, _RESAMPLED_HZ, RATE_HZ))
+    best_seconds(
+      lambda: audio.resample(noise, _RESAMPLED_HZ, RATE_HZ), _REPEATS
+    )[0]
     * 3600
     / _RESAMPLED_SECONDS
   )
@@ -84,7 +80,7 @@ def stages(name, path, *, macs, bandwidth, log):
   def post():
     model._decode(cells, round(samples), str(path))
 
-  seconds["post-processing"] = best_seconds(post) * hour
+  seconds["post-processing"] = best_seconds(post, _REPEATS)[0] * hour
 
   frames = 3600 / front.stft_hop_seconds
   points = front.fft_length

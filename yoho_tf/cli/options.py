@@ -5,6 +5,32 @@ import contextlib
 import sys
 
 
+def add_network(parser):
+  """What `hub.load` needs beside a name."""
+  parser.add_argument(
+    "--weights", help="a local weights file, where the model needs one"
+  )
+  parser.add_argument(
+    "--family", choices=("relu", "relu6"), help="of unknown YAMNet weights"
+  )
+
+
+def add_settings(parser):
+  parser.add_argument(
+    "--set",
+    action="append",
+    default=[],
+    metavar="KEY=VALUE",
+    help="a setting, e.g. postprocess.merge_gap_seconds=0.3",
+  )
+
+
+def any_name_prints():
+  """A name or label may not fit the code page of stdout."""
+  with contextlib.suppress(AttributeError):  # not a stream that can
+    sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def unit(text):
   """A number in 0..1."""
   with contextlib.suppress(ValueError):

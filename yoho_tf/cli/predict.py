@@ -5,7 +5,6 @@ the exit code is 1 if any failed, 2 for wrong usage.
 """
 
 import argparse
-import contextlib
 import json
 import pathlib
 import sys
@@ -30,8 +29,7 @@ def parser(prog):
     help="a name of `yoho models`, a .tflite, .onnx or .keras, or the folder "
     f"of a SavedModel or a run (default {DEFAULT_MODEL})",
   )
-  add("--weights", help="a local weights file, where the model needs one")
-  add("--family", choices=("relu", "relu6"), help="of unknown YAMNet weights")
+  options.add_network(p)
   add("-o", "--output", metavar="DIR", help="write one file per recording")
   add(
     "--format",
@@ -73,20 +71,13 @@ def parser(prog):
   )
   add("--restart", action="store_true", help="an archive: do all again")
   add("-q", "--quiet", action="store_true", help="no tables, no progress")
-  add(
-    "--set",
-    action="append",
-    default=[],
-    metavar="KEY=VALUE",
-    help="a setting, e.g. postprocess.merge_gap_seconds=0.3",
-  )
+  options.add_settings(p)
   return p
 
 
 def main(argv=None, prog="yoho predict") -> int:
   """Runs the command; returns 0, 1 (a file failed) or 2 (usage)."""
-  with contextlib.suppress(AttributeError):  # a name may not fit a code page
-    sys.stdout.reconfigure(errors="backslashreplace")
+  options.any_name_prints()
   p = parser(prog)
   args = p.parse_args(argv)
   formats = args.format.split(",")

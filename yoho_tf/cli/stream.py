@@ -28,8 +28,7 @@ def parser(prog):
     default=predict.DEFAULT_MODEL,
     help=f"as `yoho predict` (default {predict.DEFAULT_MODEL})",
   )
-  add("--weights", help="a local weights file, where the model needs one")
-  add("--family", choices=("relu", "relu6"), help="of unknown YAMNet weights")
+  options.add_network(p)
   add("--fast", action="store_true", help="a file: do not wait for the clock")
   add("--device", help="--mic: number or part of the name of the input")
   add(
@@ -71,20 +70,13 @@ def parser(prog):
     help="YAMNet: classes (default 5)",
   )
   add("-q", "--quiet", action="store_true", help="nothing on stderr but errors")
-  add(
-    "--set",
-    action="append",
-    default=[],
-    metavar="KEY=VALUE",
-    help="a setting, e.g. postprocess.merge_gap_seconds=0.3",
-  )
+  options.add_settings(p)
   return p
 
 
 def main(argv=None, prog="yoho stream") -> int:
   """Runs the command; returns 0, 1 (the source failed) or 2 (usage)."""
-  with contextlib.suppress(AttributeError):  # a label may not fit a code page
-    sys.stdout.reconfigure(errors="backslashreplace")
+  options.any_name_prints()
   p = parser(prog)
   args = p.parse_args(argv)
   if (args.source is None) != args.mic:

@@ -141,13 +141,13 @@ def predict(
       journals.remove_parts, out_folder, [*names, ERRORS, journals.NAME]
     )
     stack.callback(_write_errors, out_folder, failures)
-    todo = [job for job in jobs if not journal.has(job)]
+    undone = [job for job in jobs if not journal.has(job)]
     if on_start:
-      on_start(len(todo), len(jobs) - len(todo), errors)
+      on_start(len(undone), len(jobs) - len(undone), errors)
     outcomes = stack.enter_context(
-      contextlib.closing(_outcomes(todo, setup, loaded, workers, ray))
+      contextlib.closing(_outcomes(undone, setup, loaded, workers, ray))
     )
-    for outcome in _in_order(_noted(outcomes, journal), todo):
+    for outcome in _in_order(_noted(outcomes, journal), undone):
       if outcome.error:
         failures.append((outcome.path, outcome.error))
       else:
@@ -157,7 +157,7 @@ def predict(
         on_outcome(outcome)
   return Summary(
     num_done,
-    len(jobs) - len(todo),
+    len(jobs) - len(undone),
     len(failures),
     seconds_of_audio,
     time.monotonic() - started,

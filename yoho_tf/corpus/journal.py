@@ -184,7 +184,7 @@ def fingerprint(setup: work.Setup, params, formats) -> dict:
 def _weights_sha256(setup) -> str:
   name = os.fspath(setup.model)
   if os.path.isdir(name):
-    name = hub._of_folder(name)
+    name = hub.of_folder(name)
   if setup.weights is not None:
     return files.sha256(setup.weights)
   if os.path.isdir(name):  # a SavedModel
