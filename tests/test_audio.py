@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yoho_tf import audio, windows
+from yoho_tf import audio, audio_checks, resampling, windows
 from yoho_tf.audio import AudioError
 
 
@@ -144,16 +144,16 @@ def test_length_is_exact_for_every_chunking(
   if rate_hz == 1:  # keep the result small
     num_samples = 1 + num_samples % 3
   waveform = noise(num_samples)[:, 0].astype(np.float32)
-  whole = audio.resample(waveform, rate_hz, target_hz)
+  whole = resampling.resample(waveform, rate_hz, target_hz)
   assert len(whole) == -(-num_samples * target_hz // rate_hz)
   chunks = np.split(waveform, sorted(min(cut, num_samples) for cut in cuts))
-  pieces = list(audio._soxr_blocks(chunks, rate_hz, target_hz))
+  pieces = resampling.resample_blocks(chunks, rate_hz, target_hz, "soxr")
   if rate_hz != target_hz:
-    np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-6)
+    np.testing.assert_allclose(np.concatenate(list(pieces)), whole, atol=1e-6)
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 16000, 44100, 192000])
-@pytest.mark.parametrize("resampler", audio.RESAMPLERS)
+@pytest.mark.parametrize("resampler", resampling.RESAMPLERS)
 def test_one_sample_works(save, rate_hz, resampler):
   if resampler == "resampy":
     pytest.importorskip("resampy")
@@ -171,7 +171,7 @@ def test_resampy_gives_the_numbers_of_resampy(save):
   expected = resampy.resample(mono, 44100, 16000)
   for waveform in (
     audio.read(path, resampler="resampy"),
-    audio.resample(mono, 44100, 16000, resampler="resampy"),
+    resampling.resample(mono, 44100, 16000, resampler="resampy"),
   ):
     assert waveform.dtype == np.float32 and waveform.shape == expected.shape
     np.testing.assert_allclose(waveform, expected, atol=1e-6)
@@ -187,9 +187,9 @@ def test_missing_resampy_names_the_extra(save, monkeypatch):
 def test_bad_arguments(save):
   path = save("a.wav", sine(16000))
   assert "soxr, resampy" in message(audio.read, path, resampler="sinc")
-  assert "'sinc'" in message(audio.resample, [0.5], 1, 2, resampler="sinc")
+  assert "'sinc'" in message(resampling.resample, [0.5], 1, 2, resampler="sinc")
   assert "sample_rate_hz" in message(audio.read, path, sample_rate_hz=0)
-  assert "44100.5" in message(audio.resample, np.ones(9), 44100.5, 16000)
+  assert "44100.5" in message(resampling.resample, np.ones(9), 44100.5, 16000)
   for seconds in (0, -1, float("nan"), float("inf")):
     blocks = audio.read_blocks(path, block_seconds=seconds)
     assert "block_seconds" in message(list, blocks)
@@ -393,12 +393,12 @@ def test_wav_of_a_recorder_that_wrote_to_a_pipe(save, size):
 
 def test_check_waveform_passes_floats():
   for dtype in (np.float16, np.float32, np.float64):
-    checked = audio.check_waveform(np.array([0.5, -1, 0], dtype))
+    checked = audio_checks.check_waveform(np.array([0.5, -1, 0], dtype))
     assert checked.dtype == np.float32
     np.testing.assert_array_equal(checked, [0.5, -1, 0])
-  assert audio.check_waveform([0.25]).shape == (1,)
+  assert audio_checks.check_waveform([0.25]).shape == (1,)
   reversed_view = np.linspace(-1, 1, 5)[::-1]
-  assert audio.check_waveform(reversed_view).flags.c_contiguous
+  assert audio_checks.check_waveform(reversed_view).flags.c_contiguous
 
 
 @pytest.mark.parametrize(
@@ -420,8 +420,8 @@ def test_check_waveform_passes_floats():
 )
 def test_check_waveform_errors(waveform, words):
   for call in (
-    audio.check_waveform,
-    lambda waveform: audio.resample(waveform, 8000, 16000),
+    audio_checks.check_waveform,
+    lambda waveform: resampling.resample(waveform, 8000, 16000),
   ):
     text = message(call, waveform)
     for word in ["waveform:", *words]:
@@ -430,7 +430,7 @@ def test_check_waveform_errors(waveform, words):
 
 def test_check_waveform_warns_once_when_loud():
   with pytest.warns(UserWarning, match="waveform") as caught:
-    checked = audio.check_waveform(np.array([0.5, -8.0]))
+    checked = audio_checks.check_waveform(np.array([0.5, -8.0]))
   assert len(caught) == 1 and checked[1] == -8
 
 

@@ -22,8 +22,8 @@ HEIGHT = {
   for height, names in enumerate(
     [
       "params labels files published",
-      "audio windows events annotations results formats writers readers "
-      "viz metrics",
+      "audio audio_checks resampling windows events intervals annotations "
+      "results formats writers readers viz metrics",
       "layers losses matching",
       "models weights_h5 weights_yoho_h5",
       "data",

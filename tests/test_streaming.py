@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import small
-from yoho_tf import audio, hub, predictor
+from yoho_tf import audio, hub, predictor, resampling
 from yoho_tf.events import EventTable
 from yoho_tf.models import yamnet, yoho
 from yoho_tf.params import (
@@ -465,7 +465,7 @@ def test_a_patch_leaves_with_its_last_sample(tagger):
 def test_resampling_in_chunks_gives_the_same_numbers(rate, num_samples, sizes):
   random = np.random.default_rng(num_samples)
   waveform = random.uniform(-1, 1, num_samples).astype(np.float32)
-  resampler = audio.Resampler(rate, 16_000)
+  resampler = resampling.Resampler(rate, 16_000)
   parts, first, i = [], 0, 0
   while first < num_samples:
     size = sizes[i % len(sizes)]
@@ -473,7 +473,7 @@ def test_resampling_in_chunks_gives_the_same_numbers(rate, num_samples, sizes):
     first, i = first + size, i + 1
   parts.append(resampler.finish())
   np.testing.assert_array_equal(
-    np.concatenate(parts), audio.resample(waveform, rate, 16_000)
+    np.concatenate(parts), resampling.resample(waveform, rate, 16_000)
   )
 
 

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from yoho_tf import audio, hub, weights_yoho_h5
+from yoho_tf import audio, hub, resampling, weights_yoho_h5
 from yoho_tf.models import yoho
 from yoho_tf.params import PRESETS
 
@@ -199,7 +199,9 @@ def test_the_authors_example(shared):
       pytest.skip(f"test data absent: ../shared/data/yoho/{path.name}")
   waveform = audio.read(clip, sample_rate_hz=22_050)[: 8 * 22_050]
   waveform = np.pad(waveform, (0, 8 * 22_050 - len(waveform)))
-  waveform = audio.resample(waveform / np.abs(waveform).max(), 22_050, 16_000)
+  waveform = resampling.resample(
+    waveform / np.abs(waveform).max(), 22_050, 16_000
+  )
   model = hub.load(
     "yoho_music_speech",
     weights=weights,

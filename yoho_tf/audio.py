@@ -1,4 +1,4 @@
-"""Audio in: decode by blocks, mix down, resample.
+"""Audio files: find them, decode by blocks, mix down, to one rate.
 
 Everything here is NumPy; soundfile, soxr and resampy are imported by the
 functions that use them, so that importing this module costs NumPy only.
@@ -21,21 +21,23 @@ from typing import NamedTuple
 
 import numpy as np
 
+from yoho_tf.audio_checks import (
+  AudioError,
+  check_count,
+  check_peak,
+  peak_text,
+)
+from yoho_tf.resampling import check_resampler, resample_blocks
+
 AUDIO_EXTENSIONS = (
   ".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus",
   ".w64", ".wav",
 )  # fmt: skip
-RESAMPLERS = ("soxr", "resampy")
 
-MAX_ABS = 8.0  # above: unscaled integers rather than loud audio
 _MAX_BLOCK_VALUES = 2**20  # decoded at once, samples x channels (4 MiB)
 _UNKNOWN_LENGTH = 2**62  # libsndfile reports 2**63 - 1 for "not stated"
 _MP3_SLACK_SAMPLES = 2 * 1152  # two frames: an MP3's length may be estimated
 _WAV_OPEN_SIZE = 0x7FFF0000  # recorders to a pipe write such a size or more
-
-
-class AudioError(ValueError):
-  """Audio that cannot be used; the message is one line."""
 
 
 class AudioInfo(NamedTuple):
@@ -179,7 +181,7 @@ def read_blocks(
       infinite or unscaled samples and for a file that ends early.
   """
   check_count("sample_rate_hz", sample_rate_hz, 1)
-  _check_resampler(resampler)
+  check_resampler(resampler)
   if not (block_seconds > 0 and math.isfinite(block_seconds)):
     raise AudioError(
       f"block_seconds: must be a positive number, got {block_seconds!r}"
@@ -187,13 +189,7 @@ def read_blocks(
   with _open(path) as (sound, handle):
     source_hz = sound.samplerate
     blocks = _mono_blocks(path, sound, handle, block_seconds)
-    if source_hz == sample_rate_hz:
-      yield from blocks
-    elif resampler == "soxr":
-      yield from _soxr_blocks(blocks, source_hz, sample_rate_hz)
-    else:
-      whole = np.concatenate(list(blocks))
-      yield _resampy(whole, source_hz, sample_rate_hz)
+    yield from resample_blocks(blocks, source_hz, sample_rate_hz, resampler)
 
 
 def read(
@@ -268,7 +264,7 @@ def _mono_blocks(path, sound, handle, block_seconds: float):
       ) from None
     if not len(block):
       break
-    peak = max(peak, _peak(block, name, num_done, rate_hz))
+    peak = max(peak, check_peak(block, name, num_done, rate_hz))
     num_done += len(block)
     if block.shape[1] == 1:
       yield block[:, 0]  # [samples]
@@ -285,7 +281,7 @@ def _mono_blocks(path, sound, handle, block_seconds: float):
   if cut_off:
     warnings.warn(f"{name}: {cut_off}", stacklevel=2)
   if peak > 1:
-    warnings.warn(_peak_text(name, peak), stacklevel=2)
+    warnings.warn(peak_text(name, peak), stacklevel=2)
 
 
 def _cut_off(sound, handle, short_by: int) -> str:
@@ -317,165 +313,3 @@ def _cut_off(sound, handle, short_by: int) -> str:
   if size and int(size[1]) < _WAV_OPEN_SIZE:
     return f"holds {size[2]} of {size[1]} bytes of samples (truncated?)"
   return ""
-
-
-# --- Checks ------------------------------------------------------------------
-
-
-def check_waveform(waveform: np.ndarray) -> np.ndarray:
-  """Checks a waveform that a caller passed in.
-
-  Args:
-    waveform: float [samples]; a peak above 1 and up to 8 gives one warning.
-
-  Returns:
-    float32 [samples].
-
-  Raises:
-    AudioError: integer or other dtype, wrong rank, no samples, NaN or infinite
-      samples, |x| > 8.
-  """
-  waveform = np.asarray(waveform)
-  if waveform.dtype.kind in "iu":
-    raise AudioError(
-      "waveform: must be float in -1..1 (divide int16 by 32768), got "
-      f"{waveform.dtype}"
-    )
-  if waveform.dtype.kind != "f":
-    raise AudioError(f"waveform: must be float, got {waveform.dtype}")
-  if waveform.ndim != 1:
-    raise AudioError(
-      f"waveform: must be [samples] (mono), got shape {waveform.shape}"
-    )
-  if not waveform.size:
-    raise AudioError("waveform: must hold at least 1 sample, got 0")
-  peak = _peak(waveform, "waveform", 0, None)
-  if peak > 1:
-    warnings.warn(_peak_text("waveform", peak), stacklevel=2)
-  return np.ascontiguousarray(waveform, np.float32)
-
-
-def _peak(block, name: str, offset: int, rate_hz: int | None) -> float:
-  """Largest |x|; raises AudioError if it is not finite or above 8."""
-  peak = max(float(block.max()), -float(block.min()))  # NaN if any is
-  if peak <= MAX_ABS:
-    return peak
-  is_bad = ~np.isfinite(block)
-  rule = "samples must be finite"
-  if not is_bad.any():
-    is_bad = np.abs(block) > MAX_ABS
-    rule = "|x| must be at most 8 (unscaled int16? divide by 32768)"
-  first = tuple(np.argwhere(is_bad)[0])
-  sample = offset + int(first[0])
-  where = f"at {sample / rate_hz:.6f} s" if rate_hz else f"at sample {sample}"
-  raise AudioError(f"{name}: {rule}; got {float(block[first]):g} {where}")
-
-
-def _peak_text(name: str, peak: float) -> str:
-  return f"{name}: samples should lie in -1..1; the peak is {peak:g}"
-
-
-def check_count(name: str, value, minimum: int) -> None:
-  if not isinstance(value, (int, np.integer)) or value < minimum:
-    raise AudioError(
-      f"{name}: must be an integer of at least {minimum}, got {value!r}"
-    )
-
-
-def _check_resampler(resampler: str) -> None:
-  if resampler not in RESAMPLERS:
-    raise AudioError(
-      f"resampler: must be one of {', '.join(RESAMPLERS)}, got {resampler!r}"
-    )
-
-
-# --- Resampling --------------------------------------------------------------
-
-
-def resample(
-  waveform: np.ndarray,
-  source_hz: int,
-  target_hz: int,
-  *,
-  resampler: str = "soxr",
-) -> np.ndarray:
-  """Resamples a waveform.
-
-  Args:
-    waveform: float [samples]; checked as in check_waveform.
-    source_hz: its rate.
-    target_hz: the rate wanted.
-    resampler: "soxr" or "resampy", as in read_blocks.
-
-  Returns:
-    float32 [ceil(samples * target_hz / source_hz)] with soxr; the same numbers
-    as read_blocks gives, whatever its blocks.
-
-  Raises:
-    AudioError: bad waveform, rate or resampler, or resampy is not installed.
-  """
-  check_count("source_hz", source_hz, 1)
-  check_count("target_hz", target_hz, 1)
-  _check_resampler(resampler)
-  waveform = check_waveform(waveform)
-  if source_hz == target_hz:
-    return waveform
-  if resampler == "resampy":
-    return _resampy(waveform, source_hz, target_hz)
-  return np.concatenate(list(_soxr_blocks([waveform], source_hz, target_hz)))
-
-
-def _soxr_blocks(blocks, source_hz: int, target_hz: int):
-  """Resamples a stream of float32 [samples]; n in, ceil(n * ratio) out."""
-  stream = Resampler(source_hz, target_hz)
-  for block in blocks:
-    resampled = stream.push(block)
-    if len(resampled):
-      yield resampled
-  rest = stream.finish()
-  if len(rest):
-    yield rest
-
-
-class Resampler:
-  """`resample` of samples that come in pieces: the same numbers, later."""
-
-  def __init__(self, source_hz: int, target_hz: int):
-    import soxr
-
-    self._stream = soxr.ResampleStream(source_hz, target_hz, 1, dtype="float32")
-    self._rates = source_hz, target_hz
-    self._num_in = self._num_out = 0
-
-  def push(self, samples: np.ndarray) -> np.ndarray:
-    """float32 [samples] in, float32 [any number] out."""
-    self._num_in += len(samples)
-    resampled = self._stream.resample_chunk(samples)
-    self._num_out += len(resampled)
-    return resampled
-
-  def finish(self) -> np.ndarray:
-    """What was still inside."""
-    source_hz, target_hz = self._rates
-    # soxr rounds the length, down to 0 for one sample: a few zeros behind the
-    # signal give at least one sample more than needed.
-    zeros = np.zeros(math.ceil(source_hz / target_hz), np.float32)
-    rest = self._stream.resample_chunk(zeros, last=True)
-    num_rest = -(-self._num_in * target_hz // source_hz) - self._num_out
-    return rest[: max(0, num_rest)]
-
-
-def _resampy(waveform: np.ndarray, source_hz: int, target_hz: int):
-  """Resamples as the YAMNet reference does: kaiser_best, in float64."""
-  try:
-    import resampy
-  except ImportError:
-    raise AudioError(
-      "resampler: 'resampy' needs an extra package; "
-      "pip install 'yoho_tf[resampy]'"
-    ) from None
-  # resampy rounds down and refuses a result of no samples.
-  num_min = math.ceil(source_hz / target_hz)
-  padded = np.pad(waveform, (0, max(0, num_min - len(waveform))))
-  resampled = resampy.resample(padded.astype(np.float64), source_hz, target_hz)
-  return resampled.astype(np.float32)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from yoho_tf import audio
+from yoho_tf import audio, audio_checks, resampling
 from yoho_tf.models import yamnet, yoho
 from yoho_tf.models.yoho_windows import join_windows, run_windows, window_plan
 from yoho_tf.params import YamnetParams, YohoParams
@@ -44,9 +44,9 @@ def _blocks(source, sample_rate_hz, rate, resampler):
     blocks = audio.read_blocks(source, sample_rate_hz=rate, resampler=resampler)
     # A name that is not UTF-8 stays printable.
     return blocks, os.fsencode(source).decode("utf-8", "backslashreplace")
-  waveform = audio.check_waveform(source)
+  waveform = audio_checks.check_waveform(source)
   if sample_rate_hz not in (None, rate):
-    waveform = audio.resample(
+    waveform = resampling.resample(
       waveform, sample_rate_hz, rate, resampler=resampler
     )
   return [waveform], ""
@@ -160,7 +160,8 @@ class YohoModel(Model):
       `Detections`; `scores [cells, classes]` holds the presence of each cell.
 
     Raises:
-      yoho_tf.audio.AudioError: what cannot be read; the file and the rule.
+      yoho_tf.audio_checks.AudioError: what cannot be read: the file, the
+        rule.
     """
     rate = self.params.frontend.sample_rate_hz
     blocks, name = _blocks(source, sample_rate_hz, rate, resampler)

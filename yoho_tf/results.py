@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from yoho_tf.events import TEXT_COLUMNS, EventTable, hysteresis
+from yoho_tf.events import TEXT_COLUMNS, EventTable
+from yoho_tf.intervals import hysteresis
 from yoho_tf.labels import did_you_mean
 
 NUM_PLOT_LABELS = 10

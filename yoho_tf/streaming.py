@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from yoho_tf import audio, stream_readers
+from yoho_tf import audio_checks, resampling, stream_readers
 from yoho_tf.params import YohoParams
 from yoho_tf.stream_readers import (  # noqa: F401 (a part of this module's API)
   StreamEvents,
@@ -64,7 +64,7 @@ class Stream:
     self.source_rate_hz = (
       self.rate_hz if sample_rate_hz is None else sample_rate_hz
     )
-    audio.check_count("sample_rate_hz", self.source_rate_hz, 1)
+    audio_checks.check_count("sample_rate_hz", self.source_rate_hz, 1)
     self.latency_seconds = self._reader.latency_samples / self.rate_hz
     self.first_seconds = self._reader.size / self.rate_hz
     self.step_seconds = self._reader.hop / self.rate_hz
@@ -76,7 +76,7 @@ class Stream:
     self._reader.reset()
     self._resampler = None
     if self.source_rate_hz != self.rate_hz:
-      self._resampler = audio.Resampler(self.source_rate_hz, self.rate_hz)
+      self._resampler = resampling.Resampler(self.source_rate_hz, self.rate_hz)
     self._num_filled = 0  # samples in the buffer
     self._num_heard = 0  # samples at the model's rate
     self._num_pushed = 0
@@ -98,7 +98,7 @@ class Stream:
       `StreamEvents` or `StreamPatches`, often without rows.
 
     Raises:
-      yoho_tf.audio.AudioError: no such samples; the stream is as before.
+      yoho_tf.audio_checks.AudioError: no such samples; the stream is as before.
       ValueError: the stream is finished.
     """
     if self._is_finished:
@@ -133,9 +133,9 @@ class Stream:
     is_fine = samples.dtype.kind == "f" and samples.ndim == 1
     if is_fine and samples.size:
       peak = np.abs(samples).max()  # NaN is not at most anything
-      is_fine = peak <= (audio.MAX_ABS if self._is_loud else 1)
+      is_fine = peak <= (audio_checks.MAX_ABS if self._is_loud else 1)
     if not is_fine:
-      samples = audio.check_waveform(samples)  # raises, or warns: once
+      samples = audio_checks.check_waveform(samples)  # raises, or warns: once
       self._is_loud = True
     return samples.astype(np.float32, copy=False)
 
@@ -207,8 +207,8 @@ def _planned(model, hop_cells, window_cells):
     hop_cells = max(1, hop_cells)
   if window_cells is None:
     window_cells = max(fixed or 0, hop_cells + margins)
-  audio.check_count("hop_cells", hop_cells, 1)
-  audio.check_count("window_cells", window_cells, 1)
+  audio_checks.check_count("hop_cells", hop_cells, 1)
+  audio_checks.check_count("window_cells", window_cells, 1)
   if fixed and window_cells > fixed:
     raise ValueError(
       f"window_cells must be at most {fixed}, the only window that this file "

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from yoho_tf.audio import AudioError, check_count
+from yoho_tf.audio_checks import AudioError, check_count
 
 
 class Window(NamedTuple):

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from yoho_tf import audio
+from yoho_tf import resampling
 from yoho_tf.bench import network_costs, predict_networks, predict_worker
 from yoho_tf.bench.predict_stages import RATE_HZ
 from yoho_tf.deploy import tfmot
@@ -237,7 +237,7 @@ def _panns_cnn14(options) -> Peer:
   )
 
   def run(model, waveform):
-    samples = audio.resample(waveform, RATE_HZ, rate)
+    samples = resampling.resample(waveform, RATE_HZ, rate)
     for first in range(0, len(samples), size):
       part = samples[first : first + size]
       part = np.pad(part, (0, size - len(part)))

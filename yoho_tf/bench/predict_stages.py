@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from yoho_tf import audio
+from yoho_tf import audio, resampling
 from yoho_tf.bench.predict_worker import best_seconds
 
 RATE_HZ = 16_000
@@ -57,7 +57,7 @@ def stages(name, path, *, macs, bandwidth, log):
   title = f"resample, were it {_RESAMPLED_HZ / 1000:g} kHz"
   seconds[title] = (
     best_seconds(
-      lambda: audio.resample(noise, _RESAMPLED_HZ, RATE_HZ), _REPEATS
+      lambda: resampling.resample(noise, _RESAMPLED_HZ, RATE_HZ), _REPEATS
     )[0]
     * 3600
     / _RESAMPLED_SECONDS

@@ -18,7 +18,8 @@ body, losses from logits, slots, post-processing per class, exact stitching.
 
 import numpy as np
 
-from yoho_tf.events import EventTable, merge_gaps
+from yoho_tf.events import EventTable
+from yoho_tf.intervals import merge_gaps
 from yoho_tf.labels import did_you_mean
 from yoho_tf.models import yamnet, yoho_decode
 from yoho_tf.params import PRESETS, YohoParams

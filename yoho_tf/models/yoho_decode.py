@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from yoho_tf.events import TOLERANCE_SECONDS, EventTable, merge_gaps
+from yoho_tf.events import EventTable
+from yoho_tf.intervals import TOLERANCE_SECONDS, merge_gaps
 from yoho_tf.params import PRESETS, YohoParams
 
 _EPSILON = 1e-9  # of lengths, seconds

@@ -5,7 +5,8 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from yoho_tf.events import TOLERANCE_SECONDS, EventTable
+from yoho_tf.events import EventTable
+from yoho_tf.intervals import TOLERANCE_SECONDS
 from yoho_tf.models import yoho
 from yoho_tf.params import YohoParams
 

@@ -11,10 +11,10 @@ import warnings
 
 import tensorflow as tf
 
+from yoho_tf.audio_checks import MAX_ABS
 from yoho_tf.labels import did_you_mean
 
 _HEADER_BYTES = 1 << 12  # searched for an MP3's first frame
-_MAX_ABS = 8.0  # as in audio.py
 # Speex, quality as tensorflow-io sets it: taps at the higher of the two rates.
 _RESAMPLER_TAPS = 64
 
@@ -124,7 +124,7 @@ def _mono(extension, contents, name):
     place, [functools.partial(decoder, contents) for decoder in decoders]
   )  # [samples, channels]
   sane = tf.debugging.Assert(
-    (tf.size(values) > 0) & tf.reduce_all(tf.abs(values) <= _MAX_ABS),
+    (tf.size(values) > 0) & tf.reduce_all(tf.abs(values) <= MAX_ABS),
     [name, "must hold at least 1 sample, all finite and |x| at most 8"],
   )
   with tf.control_dependencies([sane]):
