@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import yoho_tf
+from yoho_tf import hub
 from yoho_tf.cli import train as command
+from yoho_tf.training import held_out
 
 SETTINGS = {
   "labels": "Bark,Rain,Speech",
@@ -51,6 +53,17 @@ def test_the_run_folder_holds_a_model_that_predicts(run):
   assert facts["labels"] == ["Bark", "Rain", "Speech"]
   listed = (run / "model.sources.csv").read_text()
   assert "CC BY 3.0" in listed and "NC" not in listed and "val:" not in listed
+
+
+def test_few_false_events_where_nothing_of_it_sounds(run, source_folder):
+  model = yoho_tf.load(run / "model.keras")
+  known = held_out.negatives(source_folder, split="val", labels=model.labels)
+  everything = hub.configured(model, {"postprocess.threshold": 0.0})
+  for one, is_limited in ((model, True), (everything, False)):
+    events, counts = held_out.false_events(held_out.answers(one, known), known)
+    allowed = int(0.2 * counts["all"]["minutes"])
+    most = max(np.sum(events.label == name) for name in model.labels)
+    assert (most <= allowed) == is_limited
 
 
 def test_keras_and_the_file_agree(run):

@@ -195,7 +195,7 @@ def _run(args):
 
   if args.hosts:
     distribution.join(*_hosts(args.hosts))
-  from yoho_tf.training import finish, fit, material
+  from yoho_tf.training import finish, fit, held_out, material
 
   if args.data:
     stuff = own.of_folder(
@@ -222,6 +222,13 @@ def _run(args):
       training,
       about={"permissive_only": permissive_only},
       workers=args.workers,
+      negatives=held_out.negatives(
+        args.sources,
+        split="val",
+        labels=params.labels,
+        rate_hz=params.frontend.sample_rate_hz,
+        permissive_only=permissive_only,
+      ),
     )
   network, params = fit.train(
     params,

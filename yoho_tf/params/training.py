@@ -44,6 +44,8 @@ class TrainingParams:
   time_mask_frames: int = 24
   num_validation_scenes: int = 100  # scored after every epoch
   num_tuning_scenes: int = 400  # post-processing is fitted on them
+  # Of each class, in validation recordings where none of it sounds.
+  max_false_per_minute: float = 0.2
   num_test_scenes: int = 300  # reported at the end, where there are sources
   augmentation: Augmentation = Augmentation()
   scene: SceneParams = SCENE_PRESETS["everyday"]
@@ -88,6 +90,7 @@ class TrainingParams:
       "gradient_clip_norm",
       "patience_epochs",
       "distillation_weight",
+      "max_false_per_minute",
     ):
       value = getattr(self, name)
       require(value >= 0, f"training.{name}", "be at least 0", value)

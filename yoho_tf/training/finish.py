@@ -12,7 +12,14 @@ from yoho_tf.deploy import keras_file, litert
 from yoho_tf.labels import ClassMap
 from yoho_tf.models import yoho
 from yoho_tf.params import to_json
-from yoho_tf.training import baselines, calibrate, evaluation, fit, tune
+from yoho_tf.training import (
+  baselines,
+  calibrate,
+  evaluation,
+  fit,
+  held_out,
+  tune,
+)
 from yoho_tf.training.callbacks import save_weights
 
 
@@ -48,7 +55,10 @@ def finish(
   validation = material.tuning(network)
   reference, durations = validation.reference, validation.durations
   log(f"tuning on {len(durations)} validation files")
-  untuned, (params, cells) = params, tuned(validation, params)
+  untuned = params
+  params, cells = tuned(validation, params)
+  if material.negatives:
+    params = limited(material.negatives(network), params, training, log=log)
   after = _scores(validation, cells, params)
   for title, values in (
     ("untuned", _scores(validation, cells, untuned)),
@@ -99,6 +109,30 @@ def tuned(validation, params):
   cells = validation.cells(params)
   params = tune.tune(cells, validation.reference, validation.durations, params)
   return params, cells
+
+
+def limited(negatives, params, training, *, log=print):
+  """Params with the thresholds that `training.max_false_per_minute` asks for.
+
+  Args:
+    negatives: `evaluation.Validation` of `held_out.negatives`.
+  """
+  cells = negatives.cells(params)
+
+  def false(params):
+    found = yoho.decode_files(cells, params, negatives.durations)
+    return held_out.false_events(found, negatives)
+
+  found, counts = false(evaluation.at_threshold(params, 0.0))
+  minutes = counts["all"]["minutes"]
+  before, most = params, training.max_false_per_minute
+  params = tune.limited(params, found, minutes, most)
+  rates = [false(p)[1]["all"]["per_minute"] for p in (before, params)]
+  log(
+    f"false events per minute of {minutes:.0f} minutes: {rates[0]:.2f}; at "
+    f"most {most:g} of each class: {rates[1]:.2f}"
+  )
+  return params
 
 
 def _scores(validation, cells, params):

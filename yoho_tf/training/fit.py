@@ -31,7 +31,6 @@ from yoho_tf.training.material import Material
 
 BODY_LAYERS = 14  # those that YAMNet's weights fill
 INITIAL = "initial.weights.h5"
-_NEW_SETTINGS = {"quantize_aware": False, "sparsity": 0.0}
 
 
 def training_model(
@@ -332,7 +331,8 @@ def _check_settings(out, params, training, about):
     if path.is_file():
       before, now = _flat(json.loads(path.read_text())), _flat(json.loads(text))
       if path.name == "training.json":  # of a version with fewer settings
-        before = {**_NEW_SETTINGS, **before}
+        defaults = json.loads(json.dumps(asdict(TrainingParams())))
+        before = {**_flat(defaults), **before}
       changed = [k for k in {**before, **now} if before.get(k) != now.get(k)]
       if changed:
         key = changed[0]

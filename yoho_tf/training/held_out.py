@@ -75,7 +75,9 @@ def field_recordings(folder, *, split, labels) -> Validation:
   return Validation(split, waveforms, reference, durations, own=own)
 
 
-def negatives(folder, *, split, labels) -> Validation:
+def negatives(
+  folder, *, split, labels, rate_hz=RATE_HZ, permissive_only=False
+) -> Validation:
   """Speech, music and backgrounds, in which nothing else sounds.
 
   `own` is "Speech", "Music" or "". Backgrounds in which a class of `labels`
@@ -88,11 +90,16 @@ def negatives(folder, *, split, labels) -> Validation:
     role = row["role"]
     if role not in _NEGATIVE_ROLES or sources.is_ambiguous(row):
       continue
+    if permissive_only and not sources.is_permissive(row["licence"]):
+      continue
     num_words += role == "keyword"
     if role != "keyword" or num_words <= 120:
       own[row["path"]] = _NEGATIVE_ROLES[role]
-  waveforms = {name: audio.read(pathlib.Path(folder, name)) for name in own}
-  durations = {name: len(w) / RATE_HZ for name, w in waveforms.items()}
+  waveforms = {
+    name: audio.read(pathlib.Path(folder, name), sample_rate_hz=rate_hz)
+    for name in own
+  }
+  durations = {name: len(w) / rate_hz for name, w in waveforms.items()}
   reference = EventTable.from_rows(
     [
       (0.0, durations[name], label, 1.0, name)

@@ -20,6 +20,8 @@ class Material:
       scores of each epoch.
     tuning: the same, to fit the post-processing on.
     test: the same, to report on, or None.
+    negatives: the same, recordings with at most one known class each: what is
+      heard besides is false, and limits the thresholds. Or None.
     about: what it is made of, as JSON: other material is another run.
     attribution: CSV of what is learnt from.
     explain: function of an exception from `fit` -> the one to raise.
@@ -32,6 +34,7 @@ class Material:
   about: dict
   attribution: str
   explain: Callable = lambda error: error
+  negatives: Callable | None = None
 
 
 def pools(
@@ -55,12 +58,15 @@ def pools(
   }
 
 
-def of_scenes(pools, params, training, *, about, workers=1) -> Material:
+def of_scenes(
+  pools, params, training, *, about, workers=1, negatives=None
+) -> Material:
   """Scenes mixed on the fly.
 
   Args:
     pools: `{"train": SourcePool, "val": ..., maybe "test": ...}`.
     workers: threads that make batches.
+    negatives: `evaluation.Validation` without a network.
   """
   rate = params.frontend.sample_rate_hz
   training = replace(
@@ -85,6 +91,9 @@ def of_scenes(pools, params, training, *, about, workers=1) -> Material:
     test=scenes("test", training.num_test_scenes) if "test" in pools else None,
     about=about,
     attribution=sources.attribution(pools["train"]),
+    negatives=(lambda network: replace(negatives, network=network))
+    if negatives and negatives.durations
+    else None,
   )
 
 

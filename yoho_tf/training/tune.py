@@ -5,7 +5,8 @@ best.py), judged by event F1 (0.2 s, 20 %). Then the threshold alone again, by
 the mean of event and segment F1: event F1 by itself is flat in the threshold
 and leaves out events that are heard but whose edges are not met. Then
 calibration (calibrate.py). A label with fewer than 20 reference events takes
-the values fitted on all labels together.
+the values fitted on all labels together. `limited` raises thresholds where
+recordings of other things say so.
 """
 
 import itertools
@@ -83,6 +84,30 @@ def _balanced(reference, found, durations, threshold) -> float:
     f1 = np.nan_to_num([values["event_f1"], values["segment_f1"]]).sum()
     best = max(best, (float(f1), float(candidate)))
   return best[1]
+
+
+def limited(params, false, minutes: float, per_minute: float):
+  """`params`, thresholds raised where a label has too many false events.
+
+  Args:
+    false: `EventTable` of events that are wrong, decoded by `params` at
+      threshold 0.
+    minutes: of audio that they were found in.
+    per_minute: at most as many of each label stay.
+  """
+  allowed = int(per_minute * minutes)
+  per_label = {}
+  for label in params.labels:
+    own = params.postprocess.for_label(label)
+    worst = np.sort(false.score[false.label == label])[::-1][allowed:]
+    threshold = max([own.threshold, *np.nextafter(worst[:1], np.inf)])
+    per_label[label] = {
+      **params.postprocess.per_label.get(label, {}),
+      "threshold": float(threshold),
+    }
+  return replace(
+    params, postprocess=replace(params.postprocess, per_label=per_label)
+  )
 
 
 def thresholds(reference, found, files, labels) -> dict[str, float]:
