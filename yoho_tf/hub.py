@@ -36,17 +36,26 @@ FREE_SETTINGS = (
   "patch_hop_seconds",
 )
 
+INT8 = ".int8"  # yoho_everyday.int8 is the 8-bit twin of yoho_everyday
 ARTEFACTS = (".tflite", ".onnx", ".keras", ".json")  # and SavedModel's folder
 
 ALIASES = {"yamnet": "yamnet_audioset"}
 
 
 def bundled() -> dict[str, dict]:
-  """`{name: facts}` of the models inside the package (their JSON files)."""
-  return {
-    path.stem: json.loads(path.read_text(encoding="utf-8"))
-    for path in sorted(WEIGHTS.glob("*.json"))
-  }
+  """`{name: facts}` of the models inside the package, a name per `.tflite`.
+
+  Twins of a network share its JSON file.
+  """
+  found = {}
+  for name in sorted(path.stem for path in WEIGHTS.glob("*.tflite")):
+    text = (WEIGHTS / f"{name.removesuffix(INT8)}.json").read_text("utf-8")
+    found[name] = json.loads(text)
+    if name.endswith(INT8):
+      size = (WEIGHTS / f"{name}.tflite").stat().st_size
+      about = f"the same in 8 bits: {found[name]['description']}"
+      found[name] |= {"name": name, "bytes": size, "description": about}
+  return found
 
 
 def list_models() -> list[str]:

@@ -6,6 +6,7 @@ import pytest
 from tests import small
 from tests.conftest import write_wav
 from tests.source_folder import source_folder  # noqa: F401 (a fixture)
+from yoho_tf import files
 from yoho_tf.deploy import calibration, examples, signals
 from yoho_tf.events import EventTable
 from yoho_tf.params import PRESETS, YamnetParams
@@ -118,6 +119,9 @@ def test_scenes_of_training_sources_hold_every_class(source_folder):  # noqa: F8
   calibration.check_apart(found, judged.digests)
   assert judged.facts["labelled"] == 5
   assert any(len(table) for table in judged.events if table is not None)
+  paid = files.sha256(source_folder / "ev" / "train" / "rain2.wav")
+  assert paid not in found.digests  # CC BY-NC
+  assert paid in windows(source_folder, params, permissive_only=False).digests
 
 
 def test_records_are_cut_around_their_events(tmp_path):

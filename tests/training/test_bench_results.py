@@ -14,6 +14,7 @@ from yoho_tf.bench import (  # noqa: E402
   experiments,
   network_costs,
   results,
+  results_errors,
   results_table,
 )
 from yoho_tf.events import EventTable  # noqa: E402
@@ -117,6 +118,24 @@ def test_a_better_system_is_ahead_and_its_interval_says_so(known):
   assert same == (0, 0, 0)
 
 
+def test_errors_of_edges_are_told_from_what_is_missed(known):
+  """Answers start 0.3 s late and end 0.1 s early; one is gone."""
+  moved = EventTable.from_rows(
+    [(e.start + 0.3, e.end - 0.1, *e[2:]) for e in known.reference]
+  )[1:]
+  lines = results_errors.lines(moved, experiments.PARAMS, known)
+  text = "\n".join(lines)
+  assert "2.0 events per file, half of them shorter than 2.5 s" in text
+  # 0.3 s is too late for a start at 0.2 s, and early enough at 0.5 s.
+  assert "| 0.2 s, 20 % | 0.000 | 0.000 | 0.000 |" in text
+  assert f"| 0.5 s, 20 % | {46 / 47:.3f} | 1.000 | {23 / 24:.3f} |" in text
+  assert "23 of 24 events are found" in text
+  assert "| start |" + " +0.30 |" * 5 + " 0% |" in text
+  assert "| end |" + " -0.10 |" * 5 + " 100% |" in text
+  row = next(line for line in lines if line.startswith(f"| {LABELS[1]} "))
+  assert row.startswith(f"| {LABELS[1]} | 12 |") and row.endswith(" 1.000 |")
+
+
 def test_the_tables_are_made_from_kept_answers_alone(known, tmp_path, capsys):
   for which in results.SETS:
     answers.keep_reference(known, tmp_path / which)
@@ -140,7 +159,8 @@ def test_the_tables_are_made_from_kept_answers_alone(known, tmp_path, capsys):
   assert "| 2 |" in row and "1,234,567" in row
   assert "chance: always active" in text and text.endswith("## Trials\n")
   wide = [line for line in text.splitlines() if line.startswith("|")]
-  assert len({line.count("|") for line in wide}) <= 4  # four tables
+  assert len({line.count("|") for line in wide}) <= 7  # seven tables
+  assert "### Where it errs: ours, from YAMNet (ReLU6), seed 0" in text
   assert results.main(["--table-only", f"--answers={tmp_path / 'no'}"]) == 1
   assert "reference.json.gz" in capsys.readouterr().err
 

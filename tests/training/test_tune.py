@@ -1,11 +1,14 @@
 """Thresholds raised where recordings of other things are answered."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from yoho_tf.events import EventTable
+from yoho_tf.models import yoho
 from yoho_tf.params import PRESETS, TrainingParams, override
 from yoho_tf.training import tune
 
@@ -42,6 +45,26 @@ def test_no_label_keeps_more_false_events_than_allowed(rows, per_minute):
     else:  # no higher than it must be: one step lower lets more through
       assert np.sum(scores >= np.nextafter(after, 0)) > allowed
   assert limited.postprocess.for_label("Fire").low == 0.2
+
+
+@pytest.mark.parametrize("heard", [("Fire",), ()])
+def test_a_network_that_hears_nothing_of_a_class(heard):
+  """Cells of one class, or of none; the others are never present."""
+  labels = ("Fire", "Rain")
+  params = replace(PRESETS["yoho_everyday"], labels=labels)
+  cells, rows = {}, []
+  for i in range(25):
+    outputs = np.zeros((10, 2, 3))
+    outputs[2:4, [labels.index(x) for x in heard]] = (0.8, 0, 1)
+    cells[f"{i}.wav"] = outputs
+    rows += [(0.64, 1.28, label, 1.0, f"{i}.wav") for label in labels]
+  durations = dict.fromkeys(cells, 3.2)
+  tuned = tune.tune(cells, EventTable.from_rows(rows), durations, params)
+  found = yoho.decode_files(cells, tuned, durations)
+  assert set(found.label) == set(heard)
+  assert len(found) == 25 * len(heard)
+  for label in labels:
+    assert 0 < tuned.postprocess.for_label(label).threshold < 1
 
 
 def test_the_limit_is_a_setting():

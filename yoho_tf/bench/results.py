@@ -17,6 +17,7 @@ from yoho_tf.bench import (
   at_least_one,
   experiments,
   network_costs,
+  results_errors,
   results_table,
   shipped,
 )
@@ -191,6 +192,8 @@ def tables(folder) -> str:
       parts.append(text.read_text(encoding="utf-8"))
     if name in SETS:
       parts.append("\n".join(_set_lines(folder / name, SETS[name])) + "\n")
+    if name == "scenes":
+      parts.append("\n".join(_error_lines(folder / name)) + "\n")
     if name == "shipped":
       parts.append("\n".join(shipped.lines(folder)) + "\n")
   return "\n".join(parts)
@@ -223,6 +226,21 @@ def _set_lines(folder, columns) -> list[str]:
   if first in rows:
     lines += ["", *results_table.difference_lines(first, rows, columns)]
   return lines
+
+
+def _error_lines(folder) -> list[str]:
+  """Where the first seed of ours errs."""
+  known = answers.read_reference(folder)
+  systems = [n for n in answers.names(folder) if n.startswith("ours-")]
+  if not systems:
+    return []
+  events, params, _ = answers.read(folder, min(systems))
+  title = experiments.EXPERIMENTS["ours"].title
+  return [
+    f"### Where it errs: {title}, seed {min(systems).rpartition('-')[2]}",
+    "",
+    *results_errors.lines(events, params, known),
+  ]
 
 
 def _without_hearing(folder, known, columns) -> dict[str, list[Scored]]:

@@ -50,6 +50,11 @@ def _parser(prog):
     "or records; default: the records of a run",
   )
   add("--calibration-windows", type=int, default=500, metavar="N")
+  add(
+    "--allow-non-commercial",
+    action="store_true",
+    help="calibrate on sources whose licence forbids commercial use, too",
+  )
   add("--seed", type=int, default=0, help="of the calibration (default 0)")
   add(
     "--optimize",
@@ -155,6 +160,7 @@ def _run(args, tolerance):
     calibrate=args.calibration,
     num_calibration=args.calibration_windows,
     seed=args.seed,
+    permissive_only=not args.allow_non_commercial,
     parity_data=args.parity_data,
     data=args.data,
     optimizer={

@@ -10,6 +10,7 @@ import functools
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -50,6 +51,15 @@ class _Piece:
   cut: object  # function -> float [samples], at most the window's length
 
 
+class _Draw(NamedTuple):
+  """How windows are drawn: at most `count` are needed."""
+
+  count: int
+  rng: np.random.Generator
+  seed: int
+  permissive_only: bool
+
+
 def window_samples(params, frames=None) -> int:
   """Length of a window: the network's input, 25 cells for YOHO's lattice.
 
@@ -64,7 +74,13 @@ def window_samples(params, frames=None) -> int:
 
 
 def windows(
-  source, params, *, num_windows=DEFAULT, seed=0, frames=None
+  source,
+  params,
+  *,
+  num_windows=DEFAULT,
+  seed=0,
+  frames=None,
+  permissive_only=True,
 ) -> Calibration:
   """Draws the windows.
 
@@ -75,6 +91,7 @@ def windows(
     num_windows: 100 to 2,000, all kinds together; fewer where a folder does
       not hold as many.
     frames: as `window_samples`.
+    permissive_only: of sources: those whose licence allows commercial use.
 
   Raises:
     ValueError: too few, or an unreadable file.
@@ -90,7 +107,8 @@ def windows(
   rng = np.random.default_rng(seed)
   kind = kind_of(source)
   most = max(num_base, LEAST)  # of what is made, there is always enough
-  pieces, digests = _KINDS[kind](source, params, size, most, rng, seed)
+  draw = _Draw(most, rng, seed, permissive_only)
+  pieces, digests = _KINDS[kind](source, params, size, draw)
   if len(pieces) < LEAST:
     raise ValueError(
       f"calibration must hold at least {LEAST} windows of "
@@ -195,10 +213,10 @@ def _with_copies(base, num_windows, rng):
   return [whole[i] for i in rng.permutation(len(whole))], counts
 
 
-# ---- kinds: (source, params, size, count, rng, seed) -> pieces, digests ------
+# ---- kinds: (source, params, size, draw) -> pieces, digests ------------------
 
 
-def _audio(source, params, size, count, rng, seed):
+def _audio(source, params, size, draw):
   """Windows side by side of every file; its class is the top subfolder."""
   found, errors = audio.find_files(source)
   if errors:
@@ -220,7 +238,7 @@ def _audio(source, params, size, count, rng, seed):
   return pieces, digests
 
 
-def _records(source, params, size, count, rng, seed):
+def _records(source, params, size, draw):
   """Windows of the split "train", each around the middle of an event."""
   from yoho_tf.data import records
 
@@ -248,7 +266,7 @@ def _records(source, params, size, count, rng, seed):
   return pieces, digests
 
 
-def _sources(source, params, size, count, rng, seed):
+def _sources(source, params, size, draw):
   """Scenes mixed from the split "train", each around one of its events."""
   from yoho_tf.data import sources, synth
 
@@ -258,13 +276,19 @@ def _sources(source, params, size, count, rng, seed):
     source,
     split="train",
     labels=params.labels if is_yoho else None,
+    permissive_only=draw.permissive_only,
     sample_rate_hz=rate,
   )
   scene = replace(TrainingParams().scene, sample_rate_hz=rate)
   pieces, counts = [], dict.fromkeys(pool.labels, 0)
-  for i in range(count):
+  for i in range(draw.count):
     made = synth.make_scene(
-      pool, scene, seed=seed, index=i, labels=pool.labels, split="calibration"
+      pool,
+      scene,
+      seed=draw.seed,
+      index=i,
+      labels=pool.labels,
+      split="calibration",
     )
     events = sorted(made.events, key=lambda e: (counts[e.label], e.start))
     label, middle = _UNLABELLED, 0.0
@@ -283,16 +307,16 @@ def _around(middle, size, length) -> int:
   return int(np.clip(middle - size / 2, 0, max(0, length - size)))
 
 
-def _synthetic(source, params, size, count, rng, seed):
+def _synthetic(source, params, size, draw):
   """`signals.bursts` of every kind in turn."""
   rate = params.frontend.sample_rate_hz
   kinds = tuple(signals.KINDS)
   pieces = []
-  for i in range(count):
+  for i in range(draw.count):
     kind = kinds[i % len(kinds)]
 
     def cut(kind=kind, i=i):
-      own = np.random.default_rng((seed, i))
+      own = np.random.default_rng((draw.seed, i))
       return signals.bursts(own, size, rate, kind)
 
     pieces.append(_Piece(kind, f"{SYNTHETIC} {i}", cut))

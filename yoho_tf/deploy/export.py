@@ -45,6 +45,7 @@ def export(
   calibrate=None,
   num_calibration=calibration.DEFAULT,
   seed=0,
+  permissive_only=True,
   parity_data=None,
   data=None,
   optimizer=None,
@@ -68,7 +69,7 @@ def export(
     calibrate: `calibration.windows`' source, for int8; default: the records
       of a run, else none. With "all" and none, int8 files take their ranges
       from what the layers can say at most (optimize "fake_quant").
-    num_calibration, seed: of the windows.
+    num_calibration, seed, permissive_only: of the windows.
     parity_data: `examples.examples`' source; default: the records of a run.
     data: like `calibrate`, to train on where a job says `optimize`.
     optimizer: options of `tfmot.optimize`.
@@ -105,6 +106,7 @@ def export(
     calibrate or records,
     num_calibration,
     seed,
+    permissive_only,
     parity_data or records,
     data or records,
     optimizer or {},

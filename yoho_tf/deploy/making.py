@@ -25,6 +25,7 @@ class Maker:
     calibrate,
     num_calibration,
     seed,
+    permissive_only,
     parity,
     data,
     optimizer,
@@ -32,6 +33,7 @@ class Maker:
   ):
     self.source, self.calibrate, self.log = source, calibrate, log
     self.num_calibration, self.seed = num_calibration, seed
+    self.permissive_only = permissive_only
     self.parity_data = parity
     self.data, self.optimizer, self.optimized = data, optimizer, None
     self._calibrations, self._examples, self._references = {}, {}, {}
@@ -67,6 +69,7 @@ class Maker:
       self.source.params,
       num_windows=self.num_calibration,
       seed=self.seed,
+      permissive_only=self.permissive_only,
       frames=self.frames(job),
     )
     calibration.check_apart(found, self.examples(job).digests)

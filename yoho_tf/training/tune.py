@@ -36,6 +36,8 @@ def tune(cells, reference, durations, params):
     cells: `{filename: [cells, classes, 3 * slots]}` of the validation set.
     reference: `EventTable` of the same files.
     durations: `{filename: seconds}`.
+
+  A label of which nothing is heard keeps the values of `params`.
   """
   best = {label: (-1.0, {}) for label in (*params.labels, _POOLED)}
   untuned = unthresholded(
@@ -54,17 +56,16 @@ def tune(cells, reference, durations, params):
   per_label = {}
   for label in params.labels:
     own = best[label][1] and not _is_rare(label, reference)
-    per_label[label] = best[label if own else _POOLED][1]
+    per_label[label] = dict(best[label if own else _POOLED][1])
   params = replace(
     params, postprocess=replace(params.postprocess, per_label=per_label)
   )
   found = yoho.decode_files(cells, unthresholded(params), durations)
   for label in params.labels:
-    if not _is_rare(label, reference):
+    own, answers = (t[t.label == label] for t in (reference, found))
+    if len(answers) and not _is_rare(label, reference):
       per_label[label]["threshold"] = _balanced(
-        *(table[table.label == label] for table in (reference, found)),
-        durations,
-        per_label[label]["threshold"],
+        own, answers, durations, per_label[label]["threshold"]
       )
   return calibrate.calibrate(cells, reference, durations, params)
 
