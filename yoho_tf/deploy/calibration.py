@@ -2,8 +2,8 @@
 
 Windows as long as the network's input: of recordings, of records, of scenes
 mixed from a manifest's sources, or synthetic. Drawn by seed and in equal
-numbers per class, with silence, quiet and clipped ones, from training material
-only. No TensorFlow here.
+numbers per class, with silence, quiet and clipped ones and a few tones, chirps
+and noises, from training material only. No TensorFlow here.
 """
 
 import functools
@@ -20,8 +20,9 @@ from yoho_tf.params import TrainingParams, YohoParams
 
 SYNTHETIC = "synthetic"
 LEAST, MOST, DEFAULT = 100, 2_000, 500
-# Of all windows: zeros, and copies of others.
-_SILENT, _QUIET, _CLIPPED = 0.05, 0.10, 0.10
+# Of all windows: zeros, copies of others, and made ones: a tone drives some
+# channels further than any recording does.
+_EXTRA = {"silent": 0.05, "quiet": 0.10, "clipped": 0.10, "made": 0.05}
 _QUIET_GAIN = 10 ** (-40 / 20)
 _CLIPPED_PEAK = 4.0  # before it is cut at 1
 _UNLABELLED = ""
@@ -102,7 +103,7 @@ def windows(
     )
   size = window_samples(params, frames)
   num_base = num_windows - sum(
-    round(share * num_windows) for share in (_SILENT, _QUIET, _CLIPPED)
+    round(share * num_windows) for share in _EXTRA.values()
   )
   rng = np.random.default_rng(seed)
   kind = kind_of(source)
@@ -117,7 +118,8 @@ def windows(
     )
   chosen = _spread(pieces, num_base, rng)
   base = [_checked(piece, size) for piece in chosen]
-  waveforms, counts = _with_copies(base, num_windows, rng)
+  rate = params.frontend.sample_rate_hz
+  waveforms, counts = _with_extra(base, num_windows, rng, rate)
   labels = {}
   for piece in chosen:
     labels[piece.label] = labels.get(piece.label, 0) + 1
@@ -194,22 +196,24 @@ def _checked(piece, size):
   return np.pad(waveform[:size], (0, max(0, size - len(waveform))))
 
 
-def _with_copies(base, num_windows, rng):
-  """The windows with silence, quiet and clipped ones, in another order."""
-  share = min(
-    1.0, len(base) / ((1 - _SILENT - _QUIET - _CLIPPED) * num_windows)
-  )
-  silent, quiet, clipped = (
-    round(part * num_windows * share) for part in (_SILENT, _QUIET, _CLIPPED)
-  )
+def _with_extra(base, num_windows, rng, rate):
+  """The windows with silence, quiet, clipped and made ones, shuffled."""
+  share = min(1.0, len(base) / ((1 - sum(_EXTRA.values())) * num_windows))
+  counts = {
+    name: round(part * num_windows * share) for name, part in _EXTRA.items()
+  }
+  silent, quiet, clipped, made = counts.values()
   picks = rng.permutation(len(base))
   extra = [np.zeros_like(base[0])] * silent
   extra += [np.float32(_QUIET_GAIN) * base[i] for i in picks[:quiet]]
   for i in picks[quiet : quiet + clipped]:
     peak = max(float(np.abs(base[i]).max()), 1e-6)
     extra.append(np.clip(base[i] * np.float32(_CLIPPED_PEAK / peak), -1, 1))
+  kinds = tuple(signals.KINDS)
+  for i in range(made):
+    kind = kinds[i % len(kinds)]
+    extra.append(signals.bursts(rng, len(base[0]), rate, kind))
   whole = [*base, *extra]
-  counts = {"silent": silent, "quiet": quiet, "clipped": clipped}
   return [whole[i] for i in rng.permutation(len(whole))], counts
 
 
