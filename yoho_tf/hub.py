@@ -43,18 +43,22 @@ ALIASES = {"yamnet": "yamnet_audioset"}
 
 
 def bundled() -> dict[str, dict]:
-  """`{name: facts}` of the models inside the package, a name per `.tflite`.
+  """`{name: facts}` of the models inside the package (their JSON files).
 
-  Twins of a network share its JSON file.
+  The 8-bit twin of a network shares its facts, but for its size.
   """
   found = {}
-  for name in sorted(path.stem for path in WEIGHTS.glob("*.tflite")):
-    text = (WEIGHTS / f"{name.removesuffix(INT8)}.json").read_text("utf-8")
-    found[name] = json.loads(text)
-    if name.endswith(INT8):
-      size = (WEIGHTS / f"{name}.tflite").stat().st_size
-      about = f"the same in 8 bits: {found[name]['description']}"
-      found[name] |= {"name": name, "bytes": size, "description": about}
+  for path in sorted(WEIGHTS.glob("*.json")):
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    found[path.stem] = facts
+    twin = path.with_name(f"{path.stem}{INT8}.tflite")
+    if twin.is_file():
+      found[twin.stem] = {
+        **facts,
+        "name": twin.stem,
+        "bytes": twin.stat().st_size,
+        "description": f"the same in 8 bits: {facts['description']}",
+      }
   return found
 
 
