@@ -38,6 +38,8 @@ def resample(
   check_count("target_hz", target_hz, 1)
   check_resampler(resampler)
   waveform = check_waveform(waveform)
+  if source_hz == target_hz:
+    return waveform  # no copy
   blocks = resample_blocks([waveform], source_hz, target_hz, resampler)
   return np.concatenate(list(blocks))
 
