@@ -67,6 +67,35 @@ def test_a_network_that_hears_nothing_of_a_class(heard):
     assert 0 < tuned.postprocess.for_label(label).threshold < 1
 
 
+def gapped(num_files, num_joined):
+  """Cells with a pause of 0.32 s; in `num_joined` files it is one event.
+
+  Returns cells, reference and durations of one class.
+  """
+  cells, rows = {}, []
+  for i in range(num_files):
+    outputs = np.zeros((12, 1, 3))
+    outputs[[2, 3, 5, 6]] = (0.8, 0, 1)
+    cells[f"{i}.wav"] = outputs
+    spans = [(2, 7)] if i < num_joined else [(2, 4), (5, 7)]
+    rows += [(a * 0.32, b * 0.32, "Fire", 1.0, f"{i}.wav") for a, b in spans]
+  return cells, EventTable.from_rows(rows), dict.fromkeys(cells, 3.84)
+
+
+@pytest.mark.parametrize("num_joined, merged", [(40, True), (14, False)])
+def test_a_label_leaves_the_preset_only_for_much(
+  num_joined, merged, monkeypatch
+):
+  monkeypatch.setattr(tune, "GRID", {"merge_gap_seconds": (0.02, 0.5)})
+  params = replace(PRESETS["yoho_everyday"], labels=("Fire",))
+  tuned = tune.tune(*gapped(40, num_joined), params)
+  own, start = (p.postprocess.for_label("Fire") for p in (tuned, params))
+  if merged:
+    assert own.merge_gap_seconds >= 0.32
+  else:
+    assert own.merge_gap_seconds == start.merge_gap_seconds
+
+
 def test_the_limit_is_a_setting():
   with pytest.raises(ValueError, match="max_false_per_minute must be at least"):
     TrainingParams(max_false_per_minute=-1)

@@ -88,7 +88,7 @@ def read_manifest(
     split: "train", "val" or "test"; "all" takes every row.
     labels: vocabulary; other event classes become distractors. A class of the
       manifest is found by its own name, else by its display name (aliases).
-      None: all classes of events that there are.
+      None: all classes of events in the rows that are not left out.
     permissive_only: leave out what `is_permissive` refuses.
     exclude_ids: source ids to leave out.
     sample_rate_hz: of the decoded audio.
@@ -109,6 +109,12 @@ def read_manifest(
   for name in _COLUMNS:
     if rows and not {*name.split("|")} & {*rows[0]}:
       raise ValueError(f"{path}: must have a column {name.split('|')[0]!r}")
+  rows = [
+    row
+    for row in rows
+    if row["source_id"] not in exclude_ids
+    and (is_permissive(row["licence"]) or not permissive_only)
+  ]
   strong = {}
   labels_path = root / "labels.csv"
   if labels_path.is_file():
@@ -124,10 +130,6 @@ def read_manifest(
     )
   found = {name: [] for name in SPLITS}
   for row in rows:
-    if row["source_id"] in exclude_ids:
-      continue
-    if permissive_only and not is_permissive(row["licence"]):
-      continue
     own = row.get("split") or split_of(row["source_id"])
     if own not in found:
       raise ValueError(f"{path}: split {did_you_mean(own, SPLITS)}")

@@ -33,7 +33,8 @@ class EventEvaluation(keras.callbacks.Callback):
     params: of the network.
     monitor: a name in `logs`.
     mode: "max" or "min"; NaN never wins.
-    every_epochs, first_epoch: other epochs repeat the last scores.
+    every_epochs, first_epoch: each so many epochs from there on, and the last
+      one; other epochs repeat the last scores.
     tune: thresholds per label with the best event F1 on these files; a label
       with fewer than 20 events takes the pooled one.
     output_dir: where `best.weights.h5` and `best.json` go.
@@ -98,8 +99,9 @@ class EventEvaluation(keras.callbacks.Callback):
 
   def on_epoch_end(self, epoch, logs=None):
     logs = {} if logs is None else logs
-    since = epoch - self.first_epoch
-    due = since >= 0 and since % self.every_epochs == 0
+    since = epoch - self.first_epoch + 1
+    is_last = epoch + 1 == self.params["epochs"]
+    due = since > 0 and (since % self.every_epochs == 0 or is_last)
     if due:
       self._copy_weights()
       self.scores = distribution.agree(self._measure())
@@ -224,7 +226,7 @@ class SetEpoch(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-  """One line per epoch."""
+  """One line per epoch; what was not measured yet is left out."""
 
   def __init__(self, log):
     super().__init__()
@@ -235,7 +237,9 @@ class Progress(keras.callbacks.Callback):
 
   def on_epoch_end(self, epoch, logs=None):
     seconds = time.perf_counter() - self.started
-    values = " ".join(f"{k} {v:.4f}" for k, v in logs.items())
+    values = " ".join(
+      f"{k} {v:.4f}" for k, v in logs.items() if not math.isnan(v)
+    )
     self.log(f"epoch {epoch + 1} {values} {seconds:.0f} s")
 
 

@@ -1,12 +1,14 @@
 """Post-processing per label, fitted on validation files (yoho.md 9, item 5).
 
 Every combination of the grid, each with the exact best threshold (metrics/
-best.py), judged by event F1 (0.2 s, 20 %). Then the threshold alone again, by
-the mean of event and segment F1: event F1 by itself is flat in the threshold
-and leaves out events that are heard but whose edges are not met. Then
-calibration (calibrate.py). A label with fewer than 20 reference events takes
-the values fitted on all labels together. `limited` raises thresholds where
-recordings of other things say so.
+best.py), judged by event F1 (0.2 s, 20 %). A label leaves the values of the
+params only for those that are better by `MARGIN`: a few dozen events per label
+say no more, and what is fitted closer does worse on other files. Then the
+threshold alone again, by the mean of event and segment F1: event F1 by itself
+is flat in the threshold and leaves out events that are heard but whose edges
+are not met. Then calibration (calibrate.py). A label with fewer than 20
+reference events takes the values fitted on all labels together. `limited`
+raises thresholds where recordings of other things say so.
 """
 
 import itertools
@@ -24,6 +26,7 @@ GRID = {
   "merge_gap_seconds": (0.02, 0.05, 0.16, 0.3, 0.5, 1.0),
   "min_duration_seconds": (0.0, 0.1, 0.2, 0.4),
 }
+MARGIN = 0.06
 NUM_THRESHOLDS = 60
 MIN_EVENTS = 20
 _POOLED = "all labels"
@@ -39,24 +42,27 @@ def tune(cells, reference, durations, params):
 
   A label of which nothing is heard keeps the values of `params`.
   """
-  best = {label: (-1.0, {}) for label in (*params.labels, _POOLED)}
+  best = {}
   untuned = unthresholded(
     replace(params, postprocess=replace(params.postprocess, per_label={}))
   )
-  for values in itertools.product(*GRID.values()):
-    values = dict(zip(GRID, values, strict=True))
-    post = replace(untuned.postprocess, **values)
+  start = tuple(getattr(params.postprocess, name) for name in GRID)
+  for values in (start, *itertools.product(*GRID.values())):
+    named = dict(zip(GRID, values, strict=True))
+    post = replace(untuned.postprocess, **named)
     found = yoho.decode_files(
       cells, replace(params, postprocess=post), durations
     )
     results = _best(reference, found, list(durations), params.labels)
     for label, (f1, threshold) in results.items():
-      if f1 > best[label][0] + 1e-9:
-        best[label] = (f1, {**values, "threshold": threshold})
+      f1 = np.nan_to_num(f1) - (MARGIN if values != start else 0)
+      if label not in best or f1 > best[label][0] + 1e-9:
+        heard = {"threshold": threshold} if np.isfinite(threshold) else {}
+        best[label] = (f1, {**named, **heard})
   per_label = {}
   for label in params.labels:
-    own = best[label][1] and not _is_rare(label, reference)
-    per_label[label] = dict(best[label if own else _POOLED][1])
+    name = _POOLED if _is_rare(label, reference) else label
+    per_label[label] = dict(best[name][1])
   params = replace(
     params, postprocess=replace(params.postprocess, per_label=per_label)
   )
@@ -64,24 +70,23 @@ def tune(cells, reference, durations, params):
   for label in params.labels:
     own, answers = (t[t.label == label] for t in (reference, found))
     if len(answers) and not _is_rare(label, reference):
-      per_label[label]["threshold"] = _balanced(
-        own, answers, durations, per_label[label]["threshold"]
-      )
+      per_label[label]["threshold"] = _balanced(own, answers, durations)
   return calibrate.calibrate(cells, reference, durations, params)
 
 
-def _balanced(reference, found, durations, threshold) -> float:
+def _balanced(reference, found, durations) -> float:
   """The threshold with the best mean of event and segment F1.
 
   Args:
     reference, found: of one label; `found` with every score.
-    threshold: the one with the best event F1, a candidate among others.
   """
-  candidates = np.quantile(found.score, np.linspace(0, 0.99, NUM_THRESHOLDS))
-  best = (-1.0, threshold)
-  for candidate in (threshold, *candidates):
+  labels = sorted(set(reference.label))
+  best = (-1.0, 0.5)
+  for candidate in np.quantile(
+    found.score, np.linspace(0, 0.99, NUM_THRESHOLDS)
+  ):
     kept = found[found.score >= candidate]
-    values = scores(reference, kept, durations, sorted(set(reference.label)))
+    values = scores(reference, kept, durations, labels)
     f1 = np.nan_to_num([values["event_f1"], values["segment_f1"]]).sum()
     best = max(best, (float(f1), float(candidate)))
   return best[1]
