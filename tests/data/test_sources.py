@@ -92,6 +92,13 @@ def test_permissive_filter(source_folder):
   )
 
 
+def test_all_labels_are_those_of_the_rows_that_stay(source_folder):
+  everything = read(source_folder, labels=None).labels
+  permissive = read(source_folder, labels=None, permissive_only=True).labels
+  assert {*everything} - {*permissive} == {"Siren"}  # all of it is paid
+  assert "Rain" in permissive  # a part of it is free
+
+
 def test_excluded_ids_are_left_out(source_folder):
   pool = read(source_folder, exclude_ids={"train:a"})
   assert names(pool, "event", "Rain") == ["rain2.wav"]

@@ -145,12 +145,13 @@ def test_the_tables_are_made_from_kept_answers_alone(known, tmp_path, capsys):
         f"ours-{seed}",
         heard(known, 0.2, seed),
         experiments.PARAMS,
-        costs=dict.fromkeys(network_costs.COSTS, 1234567),
       )
     answers.keep(
       tmp_path / which, "paper-0", heard(known, 2.0), experiments.PARAMS
     )
   (tmp_path / "trials.md").write_text("## Trials\n")
+  costs = {"ours": dict.fromkeys(network_costs.COSTS, 1234567)}
+  (tmp_path / "costs.json").write_text(json.dumps(costs))
   out = tmp_path / "results.md"
   argv = ["--table-only", f"--answers={tmp_path}", f"--out={out}"]
   assert results.main(argv) == 0, capsys.readouterr().err
@@ -185,8 +186,10 @@ def test_a_trial_trains_scores_and_goes_on(shared, tmp_path, capsys):
     assert results.main(argv) == 0, capsys.readouterr().err
     first = out.read_text()
     assert "distilled" in first and "chance: always active" in first
-    facts = json.loads((tmp_path / "answers/scenes/small-0.json").read_text())
-    assert f"{facts['costs']['parameters']:,}" in first
+    assert results.main([*argv[1:3], "--costs", argv[-1]]) == 0
+    first = out.read_text()
+    costs = json.loads((tmp_path / "answers/costs.json").read_text())
+    assert f"{costs['small']['parameters']:,}" in first
     (tmp_path / "runs").rename(tmp_path / "gone")
     table = ["--table-only", *argv[2:3], f"--out={tmp_path / 'again.md'}"]
     assert results.main(table) == 0

@@ -3,11 +3,12 @@
 Trains what is not there yet (experiments.py), row by row and seed by seed;
 killed, it goes on. Every system then answers the test scenes and the field
 recordings, and every shipped model the sets of shipped.py; the answers are kept
-in --answers. `--table-only` makes the tables from them, without data or
-network.
+in --answers. `--costs` times the networks instead, all in one run.
+`--table-only` makes the tables from what is kept, without data or network.
 """
 
 import argparse
+import json
 import pathlib
 import sys
 
@@ -27,6 +28,7 @@ from yoho_tf.labels import did_you_mean
 # Sets of the experiments, folders of --answers -> columns of their table.
 SETS = {"scenes": SCENE_COLUMNS, "field": FIELD_COLUMNS}
 YAMNET = "yamnet"
+_COSTS = "costs.json"  # experiment -> network_costs.costs
 
 
 def parser(prog):
@@ -49,6 +51,11 @@ def parser(prog):
   add("--steps", type=at_least_one, help="of each stage, for a trial")
   add("--scenes", type=at_least_one, help="of each split, for a trial")
   add("--no-training", action="store_true", help="answers of finished runs")
+  add(
+    "--costs",
+    action="store_true",
+    help="time the networks of --runs instead; on an otherwise idle machine",
+  )
   add("--shipped", action="store_true", help="answers of the shipped models")
   return p
 
@@ -57,10 +64,15 @@ def main(argv=None, prog="yoho bench results") -> int:
   """Trains, answers, prints; 0, 1 (data or settings) or 2 (usage)."""
   p = parser(prog)
   args = p.parse_args(argv)
-  if not args.table_only and not (args.sources and args.runs):
+  if args.costs and not args.runs:
+    p.error("--costs needs --runs")
+  makes_answers = not (args.table_only or args.costs)
+  if makes_answers and not (args.sources and args.runs):
     p.error("--sources and --runs go together; without them, --table-only")
   try:
-    if not args.table_only:
+    if args.costs:
+      _time(args)
+    if makes_answers:
       _fill(args)
     text = tables(args.answers)
   except (ValueError, OSError) as error:
@@ -75,12 +87,30 @@ def main(argv=None, prog="yoho bench results") -> int:
 # ---- answers -----------------------------------------------------------------
 
 
-def _fill(args):
-  """Trains what is missing and keeps the answers."""
+def _names(args):
+  """Of the experiments that were asked for."""
   names = args.only.split(",")
   for name in names:
     if name not in experiments.EXPERIMENTS:
       raise ValueError(f"--only {did_you_mean(name, experiments.EXPERIMENTS)}")
+  return names
+
+
+def _time(args):
+  """Keeps the costs of every finished experiment, those of its first seed."""
+  found = {}
+  for name in _names(args):
+    runs = sorted(pathlib.Path(args.runs).glob(f"{name}-*/model.keras"))
+    if runs:
+      found[name] = network_costs.costs(runs[0])
+      _log(f"{name}: " + json.dumps(found[name]))
+  path = pathlib.Path(args.answers, _COSTS)
+  files.replace_text(path, json.dumps(found, indent=1) + "\n")
+
+
+def _fill(args):
+  """Trains what is missing and keeps the answers."""
+  names = _names(args)
   if not all(seed.isdecimal() for seed in args.seeds.split(",")):
     raise ValueError(f"--seeds must be numbers with commas, got {args.seeds!r}")
   runs, out = pathlib.Path(args.runs), pathlib.Path(args.answers)
@@ -152,10 +182,7 @@ class _Known:
         if system in answers.names(self.out / which):
           continue
         events, params = experiments.answer(run, self[which], fixed=fixed)
-        facts = {}
-        if which == "scenes" and seed == "0" and not fixed:
-          facts["costs"] = network_costs.costs(run / "model.keras")
-        answers.keep(self.out / which, system, events, params, **facts)
+        answers.keep(self.out / which, system, events, params)
         _log(f"{system}: {len(events)} events on {which}")
 
   def answer_yamnet(self, weights):
@@ -202,16 +229,14 @@ def tables(folder) -> str:
 def _set_lines(folder, columns) -> list[str]:
   """Scores, costs and differences of every system on one set."""
   known = answers.read_reference(folder)
-  rows, costs = {}, {}
+  rows = {}
   for name, title in experiments.titles().items():
     for system in answers.names(folder):
       if system.rpartition("-")[0] != name:
         continue
-      events, params, facts = answers.read(folder, system)
+      events, params, _ = answers.read(folder, system)
       row = results_table.score(events, params, known, columns)
       rows.setdefault(title, []).append(row)
-      if "costs" in facts:
-        costs[title] = facts["costs"]
   if not rows:
     raise ValueError(f"--answers must hold a system; got {str(folder)!r}")
   rows |= _without_hearing(folder, known, columns)
@@ -221,11 +246,20 @@ def _set_lines(folder, columns) -> list[str]:
     f"{len(known.durations)} files, {hours:.2f} h, {len(known.reference)} "
     "events.",
     "",
-    *results_table.score_lines(rows, columns, costs=costs),
+    *results_table.score_lines(
+      rows, columns, costs=_costs(folder) if columns is SCENE_COLUMNS else None
+    ),
   ]
   if first in rows:
     lines += ["", *results_table.difference_lines(first, rows, columns)]
   return lines
+
+
+def _costs(folder):
+  """`{title: costs}` as they were kept, beside the folder of a set."""
+  path = folder.parent / _COSTS
+  kept = json.loads(path.read_text()) if path.is_file() else {}
+  return {experiments.EXPERIMENTS[n].title: own for n, own in kept.items()}
 
 
 def _error_lines(folder) -> list[str]:
