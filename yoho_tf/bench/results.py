@@ -11,6 +11,7 @@ import argparse
 import json
 import pathlib
 import sys
+from dataclasses import replace
 
 from yoho_tf import files
 from yoho_tf.bench import (
@@ -24,6 +25,7 @@ from yoho_tf.bench import (
 )
 from yoho_tf.bench.results_table import FIELD_COLUMNS, SCENE_COLUMNS, Scored
 from yoho_tf.labels import did_you_mean
+from yoho_tf.params import to_json
 
 # Sets of the experiments, folders of --answers -> columns of their table.
 SETS = {"scenes": SCENE_COLUMNS, "field": FIELD_COLUMNS}
@@ -97,12 +99,19 @@ def _names(args):
 
 
 def _time(args):
-  """Keeps the costs of every finished experiment, those of its first seed."""
-  found = {}
+  """Keeps the costs of every finished experiment.
+
+  Those that differ in their losses or their training alone are one network.
+  """
+  found, of_network = {}, {}
   for name in _names(args):
     runs = sorted(pathlib.Path(args.runs).glob(f"{name}-*/model.keras"))
     if runs:
-      found[name] = network_costs.costs(runs[0])
+      params = experiments.EXPERIMENTS[name].params
+      network = to_json(replace(params, loss=experiments.PARAMS.loss))
+      if network not in of_network:
+        of_network[network] = network_costs.costs(runs[0])
+      found[name] = of_network[network]
       _log(f"{name}: " + json.dumps(found[name]))
   path = pathlib.Path(args.answers, _COSTS)
   files.replace_text(path, json.dumps(found, indent=1) + "\n")
