@@ -227,7 +227,9 @@ def tables(folder) -> str:
     if text.is_file():
       parts.append(text.read_text(encoding="utf-8"))
     if name in SETS:
-      parts.append("\n".join(_set_lines(folder / name, SETS[name])) + "\n")
+      costs = _costs(folder) if name == "scenes" else {}
+      lines = _set_lines(folder / name, SETS[name], costs)
+      parts.append("\n".join(lines) + "\n")
     if name == "scenes":
       parts.append("\n".join(_error_lines(folder / name)) + "\n")
     if name == "shipped":
@@ -235,7 +237,7 @@ def tables(folder) -> str:
   return "\n".join(parts)
 
 
-def _set_lines(folder, columns) -> list[str]:
+def _set_lines(folder, columns, costs) -> list[str]:
   """Scores, costs and differences of every system on one set."""
   known = answers.read_reference(folder)
   rows = {}
@@ -255,9 +257,7 @@ def _set_lines(folder, columns) -> list[str]:
     f"{len(known.durations)} files, {hours:.2f} h, {len(known.reference)} "
     "events.",
     "",
-    *results_table.score_lines(
-      rows, columns, costs=_costs(folder) if columns is SCENE_COLUMNS else None
-    ),
+    *results_table.score_lines(rows, columns, costs=costs),
   ]
   if first in rows:
     lines += ["", *results_table.difference_lines(first, rows, columns)]
@@ -265,8 +265,8 @@ def _set_lines(folder, columns) -> list[str]:
 
 
 def _costs(folder):
-  """`{title: costs}` as they were kept, beside the folder of a set."""
-  path = folder.parent / _COSTS
+  """`{title: costs}` as they were kept."""
+  path = folder / _COSTS
   kept = json.loads(path.read_text()) if path.is_file() else {}
   return {experiments.EXPERIMENTS[n].title: own for n, own in kept.items()}
 

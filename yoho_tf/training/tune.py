@@ -47,7 +47,7 @@ def tune(cells, reference, durations, params):
     replace(params, postprocess=replace(params.postprocess, per_label={}))
   )
   start = tuple(getattr(params.postprocess, name) for name in GRID)
-  for values in (start, *itertools.product(*GRID.values())):
+  for values in dict.fromkeys((start, *itertools.product(*GRID.values()))):
     named = dict(zip(GRID, values, strict=True))
     post = replace(untuned.postprocess, **named)
     found = yoho.decode_files(
