@@ -127,13 +127,19 @@ class _Recorded(Mapping):
 
 
 def keras_predict(network, params):
-  """`[batch, samples] -> outputs` by a Keras network with `log_mel` input."""
+  """`[batch, samples] -> outputs` by a Keras network with `log_mel` input.
+
+  Compiled: a GRU called as a layer goes a frame at a time through Python.
+  """
   from yoho_tf.layers.frontend import log_mel_layer
 
   front = log_mel_layer(params.frontend)
-  return lambda waveform: network({"log_mel": front(waveform)}, training=False)[
-    params.output
-  ]
+
+  def predict(waveform):
+    log_mel = np.asarray(front(waveform))
+    return network.predict_on_batch({"log_mel": log_mel})[params.output]
+
+  return predict
 
 
 def padded(waveform, params):
