@@ -304,10 +304,17 @@ def test_distillation_weighs_boundaries_by_the_teachers_presence():
   layer = losses.Distillation(weight=0.25)
   same = layer([student, teacher])
   np.testing.assert_array_equal(np.asarray(same), student)
+  p, q = (1 / (1 + np.exp(-x.astype(float))) for x in (teacher, student))
+  apart = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
   expected = 0.0
-  for mine, theirs in zip(student.reshape(4, -1, 3), teacher.reshape(4, -1, 3)):
-    for (p, s, e), (tp, ts, te) in zip(mine, theirs):
-      present = 1 / (1 + np.exp(-tp))
-      expected += (p - tp) ** 2 + present * ((s - ts) ** 2 + (e - te) ** 2)
+  for parts, present in zip(apart.reshape(-1, 3), p.reshape(-1, 3)[:, 0]):
+    expected += parts[0] + present * parts[1:].sum()
   (loss,) = layer.losses
   np.testing.assert_allclose(float(loss), 0.25 * expected / 4, rtol=1e-5)
+
+
+def test_distillation_is_zero_where_student_and_teacher_agree():
+  logits = np.array((-60, -3, 0, 3, 60, 0), "float32").reshape(1, 1, 1, 6)
+  layer = losses.Distillation()
+  layer([logits, logits])
+  assert float(layer.losses[0]) == 0

@@ -127,15 +127,17 @@ class YohoLoss(keras.losses.Loss):
 
 @_REGISTER
 class Distillation(keras.layers.Layer):
-  """Adds the distance from a teacher's logits to the loss of a model.
+  """Adds the distance from a teacher's answers to the loss of a model.
 
-  `[student, teacher]`, both `[batch, cells, classes, 3 * slots]` -> student.
-  Squared error of the presence, plus that of start and stop weighed by the
-  teacher's presence: where nothing sounds their logits mean nothing. Summed
-  over cells and classes, averaged over the batch, as `YohoLoss`.
+  Logits `[student, teacher]`, both `[batch, cells, classes, 3 * slots]` ->
+  student. Kullback-Leibler divergence of the presence, plus that of start and
+  stop weighed by the teacher's presence: where nothing sounds they mean
+  nothing. Summed over cells and classes, averaged over the batch, as
+  `YohoLoss`. Squared error of the logits would spend most of itself on how
+  absent an absent sound is (docs/results/trials.md).
   """
 
-  def __init__(self, *, weight=0.5, **kwargs):
+  def __init__(self, *, weight=1.0, **kwargs):
     kwargs["dtype"] = "float32"
     super().__init__(**kwargs)
     self.weight = weight
@@ -145,9 +147,10 @@ class Distillation(keras.layers.Layer):
     _, cells, classes, width = ops.shape(student)
     split = (-1, cells, classes, width // 3, 3)
     teacher = ops.reshape(ops.stop_gradient(teacher), split)
-    error = ops.square(ops.reshape(student, split) - teacher)
-    present = ops.sigmoid(teacher[..., 0])
-    error = error[..., 0] + present * ops.sum(error[..., 1:], axis=-1)
+    taught = ops.sigmoid(teacher)
+    error = binary_cross_entropy(taught, ops.reshape(student, split))
+    error = error - binary_cross_entropy(taught, teacher)
+    error = error[..., 0] + taught[..., 0] * ops.sum(error[..., 1:], axis=-1)
     self.add_loss(self.weight * ops.mean(ops.sum(error, axis=(1, 2, 3))))
     return student
 

@@ -30,7 +30,7 @@ class TrainingParams:
   weight_decay: float = 1e-4
   gradient_clip_norm: float = 20.0  # of each variable; 0 = no clipping
   ema_momentum: float = 0.0  # 0 = no averaging of weights
-  distillation_weight: float = 0.5  # of a teacher's logits, where there is one
+  distillation_weight: float = 1.0  # of a teacher's answers, if there is one
   precision: str = "float32"  # of the body; front end and head stay float32
   quantize_aware: bool = False  # the rounding of int8 files is felt
   sparsity: float = 0.0  # share of kernel weights that become 0
