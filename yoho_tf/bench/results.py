@@ -253,9 +253,10 @@ def _set_lines(folder, columns, costs) -> list[str]:
   rows |= _without_hearing(folder, known, columns)
   first = experiments.EXPERIMENTS["ours"].title
   hours = sum(known.durations.values()) / 3600
+  seconds = results_table.mean_seconds(known.reference)
   lines = [
     f"{len(known.durations)} files, {hours:.2f} h, {len(known.reference)} "
-    "events.",
+    f"events of {seconds:.1f} s on average.",
     "",
     *results_table.score_lines(rows, columns, costs=costs),
   ]

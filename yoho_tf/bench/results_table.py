@@ -30,9 +30,13 @@ FIELD_COLUMNS = {
 
 @dataclass(frozen=True)
 class Scored:
-  """One system on one set: results by column, and calibration."""
+  """One system on one set: results by column, and what no file is resampled of.
+
+  `event_seconds`: mean length of the answered events.
+  """
 
   results: dict
+  event_seconds: float = float("nan")
   calibration_error: float = float("nan")
 
   def value(self, column, columns) -> float:
@@ -72,7 +76,12 @@ def score(found, params, known, columns, *, ranked=None) -> Scored:
     found, known.reference, known.durations, labels
   )
   error = calibrate.expected_calibration_error(points, hits)
-  return Scored(results, error)
+  return Scored(results, mean_seconds(kept), error)
+
+
+def mean_seconds(events) -> float:
+  """Mean length, NaN of none."""
+  return float(np.mean(events.end - events.start)) if len(events) else np.nan
 
 
 def known_labels(known, labels):
@@ -112,10 +121,10 @@ def _head(titles) -> list[str]:
   return [_row(titles), "| --- " * len(titles) + "|"]
 
 
-def _mean_and_range(values) -> str:
-  text = f"{np.mean(values):.3f}"
+def _mean_and_range(values, digits=3) -> str:
+  text = f"{np.mean(values):.{digits}f}"
   if len(values) > 1:
-    text += f" ({min(values):.3f}-{max(values):.3f})"
+    text += f" ({min(values):.{digits}f}-{max(values):.{digits}f})"
   return text
 
 
@@ -127,12 +136,13 @@ def score_lines(rows, columns, *, costs=None) -> list[str]:
     costs: `{title: network_costs.costs}`; rows without have empty cells.
   """
   titles = ["", "seeds", *(title for title, _ in columns.values())]
-  titles.append("calibration error")
+  titles += ["mean event, s", "calibration error"]
   lines = _head(titles + ([t for t, _ in COSTS.values()] if costs else []))
   for title, seeds in rows.items():
     cells = [title, str(len(seeds))]
     for column in columns:
       cells.append(_mean_and_range([s.value(column, columns) for s in seeds]))
+    cells.append(_mean_and_range([s.event_seconds for s in seeds], 1))
     cells.append(_mean_and_range([s.calibration_error for s in seeds]))
     if costs:
       own = costs.get(title)
