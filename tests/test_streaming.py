@@ -388,7 +388,9 @@ def test_ten_hours_without_drift_in_flat_memory():
   assert [e.end for e in speech] == [(m + 0.75) * WIDTH for m in marks]
   (music,) = [event for event in found if event.label == "music"]
   assert (music.start, music.end) == (0, 36_000)
-  assert grown < 20_000  # two events; one column of cells is 67 kB
+  # Two events and what others in the process allocate meanwhile (20 kB was
+  # seen); one column of cells is 67 kB.
+  assert grown < 40_000
 
 
 # ---- YAMNet -----------------------------------------------------------------
