@@ -186,7 +186,7 @@ def test_a_trial_trains_scores_and_goes_on(shared, tmp_path, capsys):
     assert results.main(argv) == 0, capsys.readouterr().err
     first = out.read_text()
     assert "distilled" in first and "chance: always active" in first
-    assert results.main([*argv[1:3], "--costs", argv[-1]]) == 0
+    assert results.main([argv[2], "--only=small", "--costs", argv[-1]]) == 0
     first = out.read_text()
     costs = json.loads((tmp_path / "answers/costs.json").read_text())
     assert f"{costs['small']['parameters']:,}" in first

@@ -3,7 +3,7 @@
 Trains what is not there yet (experiments.py), row by row and seed by seed;
 killed, it goes on. Every system then answers the test scenes and the field
 recordings, and every shipped model the sets of shipped.py; the answers are kept
-in --answers. `--costs` times the networks instead, all in one run.
+in --answers. `--costs` times untrained networks instead, all in one run.
 `--table-only` makes the tables from what is kept, without data or network.
 """
 
@@ -56,7 +56,7 @@ def parser(prog):
   add(
     "--costs",
     action="store_true",
-    help="time the networks of --runs instead; on an otherwise idle machine",
+    help="time the networks instead, on an otherwise idle machine",
   )
   add("--shipped", action="store_true", help="answers of the shipped models")
   return p
@@ -66,8 +66,6 @@ def main(argv=None, prog="yoho bench results") -> int:
   """Trains, answers, prints; 0, 1 (data or settings) or 2 (usage)."""
   p = parser(prog)
   args = p.parse_args(argv)
-  if args.costs and not args.runs:
-    p.error("--costs needs --runs")
   makes_answers = not (args.table_only or args.costs)
   if makes_answers and not (args.sources and args.runs):
     p.error("--sources and --runs go together; without them, --table-only")
@@ -99,20 +97,18 @@ def _names(args):
 
 
 def _time(args):
-  """Keeps the costs of every finished experiment.
+  """Keeps the costs of every experiment.
 
   Those that differ in their losses or their training alone are one network.
   """
   found, of_network = {}, {}
   for name in _names(args):
-    runs = sorted(pathlib.Path(args.runs).glob(f"{name}-*/model.keras"))
-    if runs:
-      params = experiments.EXPERIMENTS[name].params
-      network = to_json(replace(params, loss=experiments.PARAMS.loss))
-      if network not in of_network:
-        of_network[network] = network_costs.costs(runs[0])
-      found[name] = of_network[network]
-      _log(f"{name}: " + json.dumps(found[name]))
+    params = experiments.EXPERIMENTS[name].params
+    network = to_json(replace(params, loss=experiments.PARAMS.loss))
+    if network not in of_network:
+      of_network[network] = network_costs.costs(params)
+    found[name] = of_network[network]
+    _log(f"{name}: " + json.dumps(found[name]))
   path = pathlib.Path(args.answers, _COSTS)
   files.replace_text(path, json.dumps(found, indent=1) + "\n")
 

@@ -147,10 +147,11 @@ class EventEvaluation(keras.callbacks.Callback):
     )
 
     def scores_at(thresholds):
-      level = np.array([thresholds[label] for label in found.label])
-      estimate = found[found.score >= level]
       return evaluation.scores(
-        validation.reference, estimate, validation.durations, labels
+        validation.reference,
+        evaluation.answered(found, thresholds),
+        validation.durations,
+        labels,
       )
 
     fixed = dict.fromkeys(labels, 0.5)

@@ -187,6 +187,16 @@ def unthresholded(params):
   return at_threshold(params, 0.0, calibration_a=1.0, calibration_b=0.0)
 
 
+def answered(events, thresholds):
+  """The events that reach the threshold of their label.
+
+  Args:
+    thresholds: `{label: threshold}`, every label of the events.
+  """
+  levels = np.array([thresholds[label] for label in events.label])
+  return events[events.score >= levels]
+
+
 SCORES = ("segment_f1", "segment_f1_macro", "event_f1", "event_f1_macro")
 
 

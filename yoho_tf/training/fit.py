@@ -235,6 +235,8 @@ def _fit_stage(
   """One `fit`, from where a killed run stopped to the last epoch."""
   first, last = epochs
   state, table = out / f"state_{name}.npz", out / f"log_{name}.csv"
+  # Or Keras makes its variables inside the graph, and traces that twice.
+  model.optimizer.build(model.trainable_variables)
   start = resume.restore(state, model) if state.is_file() else first
   first_scored, every_host = 0, []
   if training.sparsity:
@@ -276,8 +278,6 @@ def _fit_stage(
     if training.tensorboard:
       first_host.append(callbacks.TensorBoard(out / "tensorboard"))
     first_host += [callbacks.Progress(log), resume.SaveState(state)]
-  # Or Keras makes its variables inside the graph, and traces that twice.
-  model.optimizer.build(model.trainable_variables)
   try:
     model.fit(
       batches,

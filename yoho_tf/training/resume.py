@@ -30,12 +30,12 @@ def restore(path, model) -> int:
   """Weights, seeds and optimizer as `SaveState` left them.
 
   Args:
-    model: compiled, of the same params and training settings.
+    model: compiled and its optimizer built, of the same params and training
+      settings.
 
   Returns:
     The epoch to go on with.
   """
-  model.optimizer.build(model.trainable_variables)
   with np.load(path) as saved:
     for index, variable in enumerate(_variables(model)):
       variable.assign(saved[f"v{index}"])
