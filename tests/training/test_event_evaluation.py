@@ -200,9 +200,20 @@ def test_epochs_between_evaluations_repeat_the_scores(tmp_path):
 def test_training_ends_without_progress(tmp_path):
   callback = evaluator(tmp_path)
   callback.best, callback.best_epoch = 2.0, 1  # nothing beats an F1 of 2
-  stop = callbacks.StopWithoutProgress(callback, 3)
+  lines = []
+  stop = callbacks.StopWithoutProgress(callback, 3, log=lines.append)
   history = fit(trainer(build()), callback, epochs=9, more=[stop])
   assert len(history["loss"]) == 5  # the best epoch, 1, and three more
+  (line,) = lines
+  assert "since epoch 2" in line and "ends at epoch 5 of 9" in line
+
+
+def test_training_ends_at_no_epoch_that_was_not_scored(tmp_path):
+  callback = evaluator(tmp_path, every_epochs=4)
+  callback.best, callback.best_epoch = 2.0, 1
+  stop = callbacks.StopWithoutProgress(callback, 3)
+  history = fit(trainer(build()), callback, epochs=9, more=[stop])
+  assert len(history["loss"]) == 8
 
 
 @pytest.mark.parametrize("split", ["test", "eval"])

@@ -99,10 +99,8 @@ class EventEvaluation(keras.callbacks.Callback):
 
   def on_epoch_end(self, epoch, logs=None):
     logs = {} if logs is None else logs
-    since = epoch - self.first_epoch + 1
-    is_last = epoch + 1 == self.params["epochs"]
-    due = since > 0 and (since % self.every_epochs == 0 or is_last)
-    if due:
+    is_due = self.is_due(epoch)
+    if is_due:
       self._copy_weights()
       self.scores = distribution.agree(self._measure())
     logs.update(self.scores)
@@ -111,10 +109,16 @@ class EventEvaluation(keras.callbacks.Callback):
         f"monitor must be one of {', '.join(logs)}; received {self.monitor!r}"
       )
     value = self.sign * float(logs[self.monitor])
-    if due and value > self.best:
+    if is_due and value > self.best:
       self.best, self.best_epoch = value, epoch
       if distribution.is_first_host():
         self._save(epoch, logs)
+
+  def is_due(self, epoch) -> bool:
+    """Whether an epoch is scored."""
+    since = epoch - self.first_epoch + 1
+    is_last = epoch + 1 == self.params["epochs"]
+    return since > 0 and (since % self.every_epochs == 0 or is_last)
 
   def on_train_end(self, logs=None):
     path = self.folder / "best.weights.h5"
@@ -197,22 +201,29 @@ class StopWithoutProgress(keras.callbacks.Callback):
   """Ends training `patience_epochs` after the best epoch, also after a kill.
 
   Keras' EarlyStopping counts anew in a restarted run; this asks `best.json`
-  through the evaluation.
+  through the evaluation. An epoch that was not scored ends nothing.
 
   Args:
     first_epoch: of this stage; epochs before it do not count as patience.
   """
 
-  def __init__(self, evaluation, patience_epochs, *, first_epoch=0):
+  def __init__(self, evaluation, patience_epochs, *, first_epoch=0, log=None):
     super().__init__()
     self.evaluation = evaluation
     self.patience_epochs = patience_epochs
     self.first_epoch = first_epoch
+    self.log = log
 
   def on_epoch_end(self, epoch, logs=None):
     best = max(self.evaluation.best_epoch, self.first_epoch)
-    if epoch - best >= self.patience_epochs:
-      self.model.stop_training = True
+    if not self.evaluation.is_due(epoch) or epoch - best < self.patience_epochs:
+      return
+    self.model.stop_training = True
+    if self.log and epoch + 1 < self.params["epochs"]:
+      self.log(
+        f"no better score since epoch {best + 1}: the stage ends at epoch "
+        f"{epoch + 1} of {self.params['epochs']} (training.patience_epochs)"
+      )
 
 
 class SetEpoch(keras.callbacks.Callback):

@@ -270,6 +270,7 @@ def _fit_stage(
         evaluate,
         training.patience_epochs,
         first_epoch=max(first, first_scored),
+        log=log if distribution.is_first_host() else None,
       )
     )
   first_host = []
