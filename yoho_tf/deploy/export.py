@@ -9,6 +9,7 @@
 | `mediapipe` | `waveform` | all four | `NAME.mediapipe.tflite` |
 | `stream` | `log_mel` of a cell | all but int8 | `NAME.stream.tflite` |
 
+Scores come out calibrated (folding.py).
 A file is written in a scratch folder, opened, run and compared with the float
 network (parity.py); what fails stays as `*.failed.*`. Beside it stand its
 report `*.parity.json`, `NAME.labels.txt` and `NAME.params.json`.
@@ -25,6 +26,7 @@ from yoho_tf.deploy import (
   calibration,
   edgetpu,
   float_network,
+  folding,
   golden,
   manifest,
   metadata,
@@ -87,8 +89,8 @@ def export(
       reason; a file that exists.
   """
   out = pathlib.Path(out)
-  source = float_network.load(
-    model, weights=weights, family=family, settings=settings
+  source = folding.folded(
+    float_network.load(model, weights=weights, family=family, settings=settings)
   )
   stem = name or source.name
   wanted = jobs(source.params, to, stem, precision, input, options, log)

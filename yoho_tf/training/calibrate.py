@@ -48,49 +48,6 @@ def calibrate(cells, reference, durations, params):
   )
 
 
-def folded(network, params):
-  """The network and its params with the calibration inside the last layer.
-
-  Whoever reads the outputs gets calibrated scores, and those of 8 bits keep
-  their steps for what the thresholds tell apart. The same events come out: the
-  map is monotone, and goes through the largest score and `low` alike. With
-  `score="mean"` it would not, and both come back as they are.
-
-  Args:
-    network: `models.yoho.build`, with `log_mel` input.
-    params: tuned and calibrated.
-  """
-  post = params.postprocess
-  if post.score != "max":
-    return network, params
-  own = {label: post.for_label(label) for label in params.labels}
-  scale = np.array([o.calibration_a for o in own.values()])
-  shift = np.array([o.calibration_b for o in own.values()])
-  name = "head"
-  if params.baseline != "none":
-    name = "score_logits"
-  else:  # presence of every slot; start and stop as they are
-    presence = np.tile([1, 0, 0], params.slots)
-    scale = np.where(presence, scale[:, None], 1).ravel()
-    shift = np.where(presence, shift[:, None], 0).ravel()
-  model = yoho.build(replace(params, input="log_mel"))
-  model.set_weights(network.get_weights())
-  layer = model.get_layer(name)
-  kernel, bias = layer.get_weights()
-  layer.set_weights([kernel * scale, bias * scale + shift])
-  per_label = {
-    label: {
-      **post.per_label.get(label, {}),
-      "low": float(_apply(o.low, o.calibration_a, o.calibration_b)),
-      "threshold": o.threshold,
-      "calibration_a": 1.0,
-      "calibration_b": 0.0,
-    }
-    for label, o in own.items()
-  }
-  return model, replace(params, postprocess=replace(post, per_label=per_label))
-
-
 def calibration_errors(cells, reference, durations, params, *, seed=0):
   """Expected calibration error `{"before": ..., "after": ...}`, 0..1.
 

@@ -36,8 +36,6 @@ def finish(
 ):
   """Tunes on validation files, reports on test files, writes `<name>.*`.
 
-  What is written gives calibrated scores (`calibrate.folded`).
-
   Writes `<name>.sources.csv` (attribution), `<name>.weights.h5`,
   `<name>.keras` (front end, class map and params inside), `<name>.params.json`
   and, under TensorFlow, `<name>.tflite` (float16 network, float32 front end,
@@ -71,7 +69,6 @@ def finish(
   log(
     "calibration error " + " ".join(f"{k} {v:.3f}" for k, v in errors.items())
   )
-  network, params = calibrate.folded(network, params)
   class_map = ClassMap.for_names(params.labels)
   files.replace_text(out / f"{name}.sources.csv", material.attribution)
   save_weights(network, out / f"{name}.weights.h5")
@@ -103,8 +100,7 @@ def finish(
     **(facts or {}),
   }
   files.replace_text(out / f"{name}.json", json.dumps(facts, indent=2) + "\n")
-  validation = replace(validation, network=network)
-  _check(out / f"{name}.tflite", params, validation, log)
+  _check(out / f"{name}.tflite", params, cells, validation.waveforms, log)
   return params
 
 
@@ -193,15 +189,13 @@ def report(network, untuned, params, material, out, *, log=print) -> None:
   )
 
 
-def _check(path, params, validation, log):
-  """The artefact against Keras on 20 files; more than 0.02 apart fails."""
+def _check(path, params, cells, waveforms, log):
+  """The artefact against Keras on real scenes; more than 0.02 apart fails."""
   from yoho_tf.deploy import runtime
 
   network = runtime.LiteRt(path)
   worst = 0.0
-  waveforms = validation.waveforms
   some = {key: waveforms[key] for key in list(waveforms)[:20]}
-  cells = replace(validation, waveforms=some).cells(params)
   found = evaluation.predict_cells(
     lambda windows: network({"waveform": windows})[params.output],
     some,
