@@ -105,6 +105,12 @@ def _parser(prog):
   )
   add("--dynamic-batch", action="store_true", help="onnx: any batch, not 1")
   add(
+    "--fold-calibration",
+    action="store_true",
+    help="the last layer gives calibrated scores; for int8 where scores crowd "
+    "at 1",
+  )
+  add(
     "--golden",
     action="store_true",
     help="also write an input and its output for an app's own test",
@@ -182,6 +188,7 @@ def _run(args, tolerance):
     transform=args.transform,
     dynamic_batch=args.dynamic_batch,
     allow_relu_int8=args.allow_relu_int8,
+    fold_calibration=args.fold_calibration,
     optimize=args.optimize,
   )
   for line in parity.table(reports):

@@ -9,7 +9,6 @@
 | `mediapipe` | `waveform` | all four | `NAME.mediapipe.tflite` |
 | `stream` | `log_mel` of a cell | all but int8 | `NAME.stream.tflite` |
 
-Scores come out calibrated (folding.py).
 A file is written in a scratch folder, opened, run and compared with the float
 network (parity.py); what fails stays as `*.failed.*`. Beside it stand its
 report `*.parity.json`, `NAME.labels.txt` and `NAME.params.json`.
@@ -52,6 +51,7 @@ def export(
   data=None,
   optimizer=None,
   tolerance=None,
+  fold_calibration=False,
   with_golden=False,
   overwrite=False,
   name=None,
@@ -76,6 +76,8 @@ def export(
     data: like `calibrate`, to train on where a job says `optimize`.
     optimizer: options of `tfmot.optimize`.
     tolerance: `{name: value}`, of `parity.tolerances`.
+    fold_calibration: whether the last layer gives calibrated scores
+      (folding.py).
     with_golden: also write what an app's test needs (golden.py).
     overwrite: replace files of these names.
     name: of the files; default the model's.

@@ -1,8 +1,8 @@
 """The calibration of the scores, folded into the last layer of a network.
 
-Whoever reads an exported file gets calibrated scores, and one of 8 bits keeps
-its 256 steps for what the thresholds tell apart. What trains on stays as it
-is: its presence is the frequency of a sound, not that of a hit.
+Whoever reads the outputs then gets calibrated scores. A map that flattens (a <
+1) also keeps the 256 steps of 8 bits for what the thresholds tell apart, where
+raw scores crowd at 1; a steep one widens the steps.
 """
 
 from dataclasses import replace
