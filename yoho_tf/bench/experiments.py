@@ -68,8 +68,12 @@ _PAPER = replace(
   ),
 )
 # The penalties of YOHO's loss, which sums over cells and classes, would be 20
-# (CRNN) and 200 times the mean over frames that these two start from.
-_PAPER_FRAMEWISE = replace(_PAPER, l2_first=0.0, l2_pointwise=0.0)
+# (CRNN) and 200 times the mean over frames that these two start from. And after
+# 600 steps with momentum 0.99 the moving variances still hold .0024 of the 1
+# they began with, more than some layers put out: the CNN then answers nothing.
+_PAPER_FRAMEWISE = replace(
+  _PAPER, l2_first=0.0, l2_pointwise=0.0, batchnorm_momentum=0.9
+)
 PARAMS = replace(PRESETS["yoho_everyday"], labels=LABELS)
 
 

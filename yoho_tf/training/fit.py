@@ -9,12 +9,13 @@ resume.py keeps weights, optimizer, seeds and epoch, and batches depend on
 import contextlib
 import json
 import pathlib
+import warnings
 from dataclasses import asdict, replace
 
 import keras
 
 from yoho_tf import losses, weights_h5
-from yoho_tf.deploy import quantize
+from yoho_tf.deploy import keras_file, quantize
 from yoho_tf.files import replace_text, sha256
 from yoho_tf.layers import augment, frontend
 from yoho_tf.models import yoho
@@ -25,7 +26,6 @@ from yoho_tf.training import (
   prune,
   resume,
   schedules,
-  starting,
 )
 from yoho_tf.training.material import Material
 
@@ -137,17 +137,11 @@ def train(
         head=False,
       )
     if initial_weights:
-      starting.load_body(network, initial_weights)
-    teacher = teacher and starting.teacher(teacher, params)
+      load_body(network, initial_weights)
+    teacher = teacher and _teacher(teacher, params)
+  if distribution.is_first_host() and not (out / INITIAL).is_file():
+    callbacks.save_weights(network, out / INITIAL)
   measured = yoho.build(params)
-  if (out / INITIAL).is_file():
-    network.load_weights(out / INITIAL)
-  else:
-    measured.set_weights(network.get_weights())
-    starting.begin_statistics(measured, params, material.batches(0))
-    network.set_weights(measured.get_weights())
-    if distribution.is_first_host():
-      callbacks.save_weights(network, out / INITIAL)
   if training.quantize_aware:
     bounds = quantize.input_range(params)
     with scope():
@@ -204,6 +198,35 @@ def train(
     twin, measured = measured, yoho.build(params)
     quantize.unfold(twin, measured)
   return measured, params
+
+
+def _teacher(path, params):
+  """The frozen network of a `.keras` whose logits mean what ours do."""
+  network, own = keras_file.read(path)
+  for name in ("labels", "frontend", "slots", "lattice", "window_seconds"):
+    if getattr(own, name) != getattr(params, name):
+      raise ValueError(
+        f"teacher must have the same {name}, {getattr(params, name)}; received "
+        f"{getattr(own, name)} ({str(path)!r})"
+      )
+  network.trainable = False
+  return keras.Model(network.input, network.output, name="teacher")
+
+
+def load_body(network, path) -> None:
+  """Weights of another network: whatever has the same shape.
+
+  Raises:
+    ValueError: no `.weights.h5`.
+  """
+  if not str(path).endswith(".weights.h5") or not pathlib.Path(path).is_file():
+    raise ValueError(
+      f"initial_weights must be a .weights.h5 file; received {str(path)!r}"
+    )
+  with warnings.catch_warnings():  # of the head of other classes
+    for words in (".*could not be loaded", "Skipping nested container"):
+      warnings.filterwarnings("ignore", message=words)
+    network.load_weights(path, skip_mismatch=True)
 
 
 def _fit_stage(
