@@ -91,9 +91,11 @@ def export(
       reason; a file that exists.
   """
   out = pathlib.Path(out)
-  source = folding.folded(
-    float_network.load(model, weights=weights, family=family, settings=settings)
+  source = float_network.load(
+    model, weights=weights, family=family, settings=settings
   )
+  if fold_calibration:
+    source = folding.folded(source)
   stem = name or source.name
   wanted = jobs(source.params, to, stem, precision, input, options, log)
   _check_free(out, wanted, overwrite)
