@@ -97,6 +97,42 @@ def test_what_is_too_far_off_stays_as_failed(quick, run_folder, tmp_path):
   assert any("max_error must be at most 1e-09" in line for line in lines)
 
 
+def test_calibration_moves_into_the_file_where_it_is_asked_for(
+  run_folder, tmp_path
+):
+  """Converted, not stubbed: the same events from other presences."""
+  settings = {
+    "postprocess.calibration_a": 0.5,
+    "postprocess.calibration_b": -0.2,
+    "postprocess.threshold": 0.3,
+    "postprocess.merge_gap_seconds": 0.0,
+  }
+  found = []
+  for fold in (False, True):
+    out = tmp_path / str(fold)
+    (report,) = run(
+      run_folder,
+      out,
+      precision="float32",
+      settings=settings,
+      fold_calibration=fold,
+    )
+    assert report["passed"]
+    model = hub.load(out / "tiny.tflite")
+    after = model.params.postprocess.for_label("Speech").calibration_a
+    assert after == (1.0 if fold else 0.5)
+    found.append(model.predict(small.signal(8)))
+  p = found[0].scores.astype(float)
+  wanted = 1 / (1 + np.exp(-(0.5 * np.log(p / (1 - p)) - 0.2)))
+  np.testing.assert_allclose(found[1].scores, wanted, atol=1e-4)
+  plain, folded = (detections.events for detections in found)
+  assert len(plain) == len(folded) > 3
+  for name in ("start", "end", "score"):
+    np.testing.assert_allclose(
+      getattr(folded, name), getattr(plain, name), atol=1e-4
+    )
+
+
 def test_a_failure_keeps_the_good_file(quick, run_folder, tmp_path):
   run(run_folder, tmp_path)
   before = (tmp_path / "tiny.parity.json").read_text()

@@ -100,6 +100,9 @@ def test_a_killed_run_goes_on_with_its_masks(killed_after, tmp_path):
   fit(whole, 4)
   fit(model(), killed_after, state=tmp_path / "state.npz")
   again = model()
+  with pytest.raises(ValueError, match="must hold the .* it holds"):
+    resume.restore(tmp_path / "state.npz", again)  # no optimizer variables yet
+  again.optimizer.build(again.trainable_variables)
   start = resume.restore(tmp_path / "state.npz", again)
   assert start == killed_after
   fit(again, 4, initial_epoch=start)

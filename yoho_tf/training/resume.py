@@ -35,9 +35,19 @@ def restore(path, model) -> int:
 
   Returns:
     The epoch to go on with.
+
+  Raises:
+    ValueError: the file holds another number of variables than the model.
   """
+  variables = _variables(model)
   with np.load(path) as saved:
-    for index, variable in enumerate(_variables(model)):
+    held = len(saved.files) - 1  # without the epoch
+    if held != len(variables):
+      raise ValueError(
+        f"{path} must hold the {len(variables)} variables of this model and "
+        f"its optimizer, once built; it holds {held}"
+      )
+    for index, variable in enumerate(variables):
       variable.assign(saved[f"v{index}"])
     return int(saved["next_epoch"])
 
