@@ -7,19 +7,18 @@ resume.py keeps weights, optimizer, seeds and epoch, and batches depend on
 """
 
 import contextlib
-import json
 import pathlib
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import keras
 
 from yoho_tf import losses, weights_h5
 from yoho_tf.deploy import keras_file, quantize
-from yoho_tf.files import replace_text, sha256
+from yoho_tf.files import sha256
 from yoho_tf.layers import augment, frontend
 from yoho_tf.models import yoho
-from yoho_tf.params import TrainingParams, YohoParams, to_json
+from yoho_tf.params import TrainingParams, YohoParams
 from yoho_tf.training import (
   callbacks,
   distribution,
@@ -122,7 +121,7 @@ def train(
   about = material.about
   if teacher:
     about = {**about, "teacher": sha256(teacher)}
-  _check_settings(out, params, training, about)
+  resume.check_settings(out, params, training, about)
   scope = distribution.scope(devices, training.batch_size)
   with scope(), _precision(training.precision):
     network = yoho.build(params)
@@ -139,6 +138,13 @@ def train(
     if initial_weights:
       load_body(network, initial_weights)
     teacher = teacher and _teacher(teacher, params)
+  left = params.batchnorm_momentum**training.steps
+  if not is_loaded and left > 1e-4:  # depthwise layers put out about 1e-3
+    log(
+      f"batchnorm_momentum {params.batchnorm_momentum} keeps {left:.2g} of the "
+      f"moving variances' initial 1 after {training.steps} steps, which can "
+      "outweigh what a layer puts out; take more steps or a lower momentum"
+    )
   if distribution.is_first_host() and not (out / INITIAL).is_file():
     callbacks.save_weights(network, out / INITIAL)
   measured = yoho.build(params)
@@ -319,42 +325,6 @@ def _precision(policy):
     yield
   finally:
     keras.config.set_dtype_policy(before)
-
-
-def _check_settings(out, params, training, about):
-  """Writes the settings of a new run, or compares them with the old run's."""
-  texts = {
-    "params.json": to_json(params),
-    "training.json": json.dumps({**asdict(training), **about}, indent=2),
-  }
-  for name, text in texts.items():
-    path = out / name
-    if path.is_file():
-      before, now = _flat(json.loads(path.read_text())), _flat(json.loads(text))
-      if path.name == "training.json":  # of a version with fewer settings
-        defaults = json.loads(json.dumps(asdict(TrainingParams())))
-        before = {**_flat(defaults), **before}
-      changed = [k for k in {**before, **now} if before.get(k) != now.get(k)]
-      if changed:
-        key = changed[0]
-        raise ValueError(
-          f"out must be a new folder or a run with the same settings; {name} "
-          f"in {str(out)!r} has {key} = {before.get(key)!r}, not "
-          f"{now.get(key)!r}"
-        )
-    elif distribution.is_first_host():
-      replace_text(path, text)
-
-
-def _flat(settings, prefix="") -> dict:
-  """Nested settings by dotted key."""
-  flat = {}
-  for key, value in settings.items():
-    if isinstance(value, dict) and value:
-      flat |= _flat(value, f"{prefix}{key}.")
-    else:
-      flat[prefix + key] = value
-  return flat
 
 
 def _silent(line):

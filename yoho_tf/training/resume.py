@@ -4,10 +4,48 @@ Keras' BackupAndRestore leaves out the seeds of dropout and SpecAugment, writes
 in place, and deletes its file before the last weights are safe.
 """
 
+import json
+from dataclasses import asdict
+
 import keras
 import numpy as np
 
 from yoho_tf.files import replace_text, replacing
+from yoho_tf.params import TrainingParams, to_json
+from yoho_tf.training import distribution
+
+
+def check_settings(out, params, training, about):
+  """Writes the settings of a new run, or compares them with the old run's.
+
+  Args:
+    out: run folder, a `pathlib.Path`.
+    about: what else must stay the same, of the material and the teacher.
+
+  Raises:
+    ValueError: a setting that differs, with both values.
+  """
+  texts = {
+    "params.json": to_json(params),
+    "training.json": json.dumps({**asdict(training), **about}, indent=2),
+  }
+  for name, text in texts.items():
+    path = out / name
+    if path.is_file():
+      before, now = _flat(json.loads(path.read_text())), _flat(json.loads(text))
+      if path.name == "training.json":  # of a version with fewer settings
+        defaults = json.loads(json.dumps(asdict(TrainingParams())))
+        before = {**_flat(defaults), **before}
+      changed = [k for k in {**before, **now} if before.get(k) != now.get(k)]
+      if changed:
+        key = changed[0]
+        raise ValueError(
+          f"out must be a new folder or a run with the same settings; {name} "
+          f"in {str(out)!r} has {key} = {before.get(key)!r}, not "
+          f"{now.get(key)!r}"
+        )
+    elif distribution.is_first_host():
+      replace_text(path, text)
 
 
 class SaveState(keras.callbacks.Callback):
@@ -90,3 +128,14 @@ def _variables(model):
     *model.non_trainable_variables,
     *model.optimizer.variables,
   ]
+
+
+def _flat(settings, prefix="") -> dict:
+  """Nested settings by dotted key."""
+  flat = {}
+  for key, value in settings.items():
+    if isinstance(value, dict) and value:
+      flat |= _flat(value, f"{prefix}{key}.")
+    else:
+      flat[prefix + key] = value
+  return flat
