@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +21,7 @@ from yoho_tf.params import (
   YohoInferenceParams,
   YohoLossParams,
   YohoParams,
+  flatten,
   from_json,
   override,
   preset,
@@ -30,16 +31,6 @@ from yoho_tf.params import (
 
 EVERYDAY = PRESETS["yoho_everyday"]
 MUSIC_SPEECH = PRESETS["yoho_music_speech"]
-
-
-def leaves(node, prefix=""):
-  """[(dotted key, value)] of every field that is not a dataclass."""
-  for f in fields(node):
-    value = getattr(node, f.name)
-    if is_dataclass(value):
-      yield from leaves(value, f"{prefix}{f.name}.")
-    else:
-      yield prefix + f.name, value
 
 
 # ---- presets ----------------------------------------------------------------
@@ -154,7 +145,7 @@ def test_override_reads_every_setting_from_a_string(name):
   params = PRESETS[name]
   changes = {
     key: value if isinstance(value, str) else json.dumps(value)
-    for key, value in leaves(params)
+    for key, value in flatten(dataclasses.asdict(params)).items()
   }
   assert override(params, changes) == params
 

@@ -19,7 +19,7 @@ import time
 
 from yoho_tf import __version__, files, hub
 from yoho_tf.corpus import work
-from yoho_tf.params import to_json
+from yoho_tf.params import flatten, to_json
 
 NAME = "journal.jsonl"
 _SYNC_SECONDS = 2.0  # a crash of the machine may cost as much
@@ -127,7 +127,7 @@ def _check_head(path, line, fingerprint) -> None:
       f"{path}: must be a journal of yoho predict, got another file; "
       "restart (--restart) to replace it"
     ) from None
-  before, now = dict(_flat(before)), dict(_flat(fingerprint))
+  before, now = flatten(before), flatten(fingerprint)
   pairs = {
     key: (before.get(key, _ABSENT), now.get(key, _ABSENT))
     for key in dict.fromkeys([*before, *now])
@@ -144,15 +144,6 @@ def _check_head(path, line, fingerprint) -> None:
       f"{', '.join(changes[:3])}{more}; give another folder, or restart "
       "(--restart) to do all again"
     )
-
-
-def _flat(value, key=""):
-  """`{"a": {"b": 1}}` -> ("a.b", 1)."""
-  if not isinstance(value, dict):
-    yield key, value
-    return
-  for name, inner in value.items():
-    yield from _flat(inner, f"{key}.{name}" if key else name)
 
 
 def _short(value) -> str:

@@ -38,6 +38,7 @@ from yoho_tf.params.networks import (
   YohoParams,
 )
 from yoho_tf.params.overrides import (
+  flatten,
   from_json,
   override,
   parse_settings,
@@ -92,6 +93,7 @@ __all__ = [
   "YohoInferenceParams",
   "YohoLossParams",
   "YohoParams",
+  "flatten",
   "from_json",
   "override",
   "parse_settings",

@@ -36,6 +36,20 @@ def parse_settings(items) -> dict[str, str]:
   return settings
 
 
+def flatten(settings: dict, prefix="") -> dict:
+  """Nested settings by dotted key: {"a": {"b": 1}} -> {"a.b": 1}.
+
+  An empty dict stays a value, so that no setting is lost.
+  """
+  flat = {}
+  for key, value in settings.items():
+    if isinstance(value, dict) and value:
+      flat |= flatten(value, f"{prefix}{key}.")
+    else:
+      flat[prefix + key] = value
+  return flat
+
+
 def _override_one(node, key, path, value):
   head, *rest = path
   hints = typing.get_type_hints(type(node))

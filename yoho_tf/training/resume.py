@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from yoho_tf.files import replace_text, replacing
-from yoho_tf.params import TrainingParams, to_json
+from yoho_tf.params import TrainingParams, flatten, to_json
 from yoho_tf.training import distribution
 
 
@@ -32,10 +32,10 @@ def check_settings(out, params, training, about):
   for name, text in texts.items():
     path = out / name
     if path.is_file():
-      before, now = _flat(json.loads(path.read_text())), _flat(json.loads(text))
+      before, now = (flatten(json.loads(t)) for t in (path.read_text(), text))
       if path.name == "training.json":  # of a version with fewer settings
         defaults = json.loads(json.dumps(asdict(TrainingParams())))
-        before = {**_flat(defaults), **before}
+        before = {**flatten(defaults), **before}
       changed = [k for k in {**before, **now} if before.get(k) != now.get(k)]
       if changed:
         key = changed[0]
@@ -128,14 +128,3 @@ def _variables(model):
     *model.non_trainable_variables,
     *model.optimizer.variables,
   ]
-
-
-def _flat(settings, prefix="") -> dict:
-  """Nested settings by dotted key."""
-  flat = {}
-  for key, value in settings.items():
-    if isinstance(value, dict) and value:
-      flat |= _flat(value, f"{prefix}{key}.")
-    else:
-      flat[prefix + key] = value
-  return flat
