@@ -20,6 +20,8 @@ from yoho_tf.labels import ClassMap  # noqa: E402
 from yoho_tf.layers.frontend import log_mel_layer  # noqa: E402
 from yoho_tf.params import from_json  # noqa: E402
 
+pytestmark = pytest.mark.export  # whole conversions
+
 
 def session(path):
   return onnxruntime.InferenceSession(
@@ -86,7 +88,6 @@ def test_yamnet_pads_inside(num_samples, patches, yamnet):
     np.testing.assert_allclose(value, expected[name], rtol=0, atol=1e-3)
 
 
-@pytest.mark.export
 def test_yoho_pads_inside():
   path = artefacts.made("yoho", "onnx")
   for num_samples in (1, 5120, 5121, 128_000):
@@ -97,7 +98,6 @@ def test_yoho_pads_inside():
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-3)
 
 
-@pytest.mark.export
 def test_a_fixed_length_is_not_padded(tmp_path):
   path = write("yoho", tmp_path / "a.onnx", frames=64)
   opened = session(path)
@@ -113,8 +113,8 @@ def test_a_fixed_length_is_not_padded(tmp_path):
 @pytest.mark.parametrize(
   "baseline",
   [
-    pytest.param("none", marks=pytest.mark.export),
-    pytest.param("cnn", marks=pytest.mark.export),
+    "none",
+    "cnn",
     pytest.param("crnn", marks=pytest.mark.large),  # minutes: GRUs unrolled
   ],
 )
@@ -190,7 +190,6 @@ def test_an_fft_is_refused_before_conversion():
     )
 
 
-@pytest.mark.export
 def test_a_file_that_differs_from_keras_is_not_left(tmp_path, monkeypatch):
   monkeypatch.setitem(export.TOLERANCE, "log_mel", 1e-12)
   with pytest.raises(ValueError, match=r"scores must agree with Keras.*1e-12"):

@@ -234,6 +234,7 @@ def test_what_has_no_twin_is_refused():
 # ---- the file ----------------------------------------------------------------
 
 
+@pytest.mark.export
 def test_the_file_has_the_operators_of_an_edge_tpu(lite):
   found = {(name, version) for name, version, _ in parity.operators(lite)}
   assert found == {
@@ -248,6 +249,7 @@ def test_the_file_has_the_operators_of_an_edge_tpu(lite):
   assert report.outputs[0].scale == 1 / 256
 
 
+@pytest.mark.export
 def test_the_file_gives_what_the_twin_gives(lite, log_mel):
   """No calibration: the ranges of the file are those of the twin."""
   opened = runtime.Runtime.open(lite)

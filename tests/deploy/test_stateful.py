@@ -23,6 +23,8 @@ pytest.importorskip("tensorflow")
 from yoho_tf.deploy import parity, runtime, stateful, targets  # noqa: E402
 from yoho_tf.models import yoho  # noqa: E402
 
+pytestmark = pytest.mark.export  # whole conversions
+
 CLASS_MAP = ClassMap.bundled("everyday")
 CELL = small.PARAMS.cell_samples
 
@@ -122,7 +124,6 @@ def test_frames_that_are_none_change_nothing(steps):
     steps({"log_mel": log_mel(2)[None, :33]})
 
 
-@pytest.mark.export
 @pytest.mark.parametrize(
   ("precision", "bytes_per_weight"), [("float16", 2), ("dynamic", 1)]
 )
@@ -292,7 +293,6 @@ def test_a_step_is_a_cell(model):
 # ---- the command ------------------------------------------------------------
 
 
-@pytest.mark.export
 def test_the_command_writes_and_judges_it(network, tmp_path, capsys):
   from yoho_tf.cli import export, stream
   from yoho_tf.deploy import keras_file
