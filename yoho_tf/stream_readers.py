@@ -164,11 +164,10 @@ class _Cells(_Events):
     params = self._params
     num_cells = 1 if total_samples is None else -(-len(samples) // self.hop)
     size = num_cells * self.hop + params.extra_samples
-    samples = np.pad(samples[:size], (0, max(0, size - len(samples))))
-    log_mel = mel.log_mel(samples, params.frontend)  # [32 * cells, bands]
-    cells = [
-      self._network.step(frames) for frames in np.split(log_mel, num_cells)
-    ]
+    heard = np.pad(samples[:size], (0, max(0, size - len(samples))))
+    if self._network.input == "log_mel":
+      heard = mel.log_mel(heard, params.frontend)  # [32 * cells, bands]
+    cells = [self._network.step(cell) for cell in self._network.cut(heard)]
     if total_samples is not None:
       cells.append(self._network.finish())
     cells = np.concatenate(cells)

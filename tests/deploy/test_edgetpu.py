@@ -28,14 +28,16 @@ def windows(samples, count=3):
   return [small.signal(10, seed=i)[:samples] for i in range(count)]
 
 
-@pytest.fixture(scope="module")
-def model():
+@pytest.fixture(
+  scope="module", params=[pytest.param("int8", marks=pytest.mark.export)]
+)
+def model(request):
   """A YOHO for the Edge TPU, as bytes."""
   return litert.tflite(
     small.network(),
     small.PARAMS,
     class_map=ClassMap.bundled("everyday"),
-    precision="int8",
+    precision=request.param,
     input="log_mel",
     frames=FRAMES,
     representative=windows(25 * 5120 + 240),

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from yoho_tf.deploy import edgetpu, golden
-from yoho_tf.models import yoho, yoho_windows
+from yoho_tf.models import yoho, yoho_stream, yoho_windows
 from yoho_tf.params import PRESETS, PostprocessParams
 
 GUIDES = ("android", "coral")
@@ -111,19 +111,30 @@ def test_android_has_the_right_lengths(guides):
   cells = frames // BASE.STRIDE_FRAMES
   samples = cells * BASE.cell_samples + BASE.extra_samples
   plan = BASE.inference
-  margins = plan.discard_left_cells + plan.discard_right_cells
-  hop = (cells - margins) * BASE.cell_samples
   assert f"| {samples:,} | {samples / 16000:.3f} | {cells} cells" in text
-  assert f"run\nthe model every {hop:,} ({cells - margins} cells)" in text
-  defaults = {
+  cell = {"cellSamples": BASE.cell_samples, "extraSamples": BASE.extra_samples}
+  windows = {
     "windowCells": cells,
-    "cellSamples": BASE.cell_samples,
-    "extraSamples": BASE.extra_samples,
     "left": plan.discard_left_cells,
     "right": plan.discard_right_cells,
   }
-  for name, value in defaults.items():
-    assert f"val {name}: Int = {value}," in text, name
+  steps = {"lookaheadCells": yoho_stream.LOOKAHEAD_CELLS}
+  code = {re.match(r"// (\w+)\.kt", c)[1]: c for _, c in kotlin(guides)}
+  for name, defaults in (
+    ("YohoWindows", cell | windows),
+    ("YohoSteps", cell | steps),
+    ("YohoStream", {"stateSize": f"{num_state_values():_}"}),
+  ):
+    for key, value in defaults.items():
+      assert f"val {key}: Int = {value}," in code[name], (name, key)
+  (both,) = re.findall(r"model.step\(FloatArray\((\d+)\), false", text)
+  assert int(both) == sum(cell.values())
+
+
+def num_state_values():
+  pytest.importorskip("keras")
+  step = yoho_stream.build(dataclasses.replace(BASE, input="log_mel"))
+  return step.input["state"].shape[1]
 
 
 def test_android_reads_each_setting_of_the_decoder(guides):
@@ -156,6 +167,18 @@ fun main(args: Array<String>) {
         else window.slice(cell * size until (cell + 1) * size + 240).max()
       }
     }.joinToString(" "))
+  } else if (head[0] == "steps") {
+    val heard = ArrayDeque<FloatArray>()
+    var count = 0
+    val steps = YohoSteps { window, inside ->
+      check(window.size == 5360)
+      if (inside) heard.addLast(floatArrayOf(window[0], window.max()))
+      if (++count > 8) heard.removeFirst() else null
+    }
+    val cells = numbers.toList().chunked(head[1].toInt())
+      .flatMap { steps.push(it.toFloatArray()) } + steps.finish()
+    check(heard.isEmpty())
+    println(cells.flatMap { it.asList() }.joinToString(" "))
   } else {
     val labels = lines.subList(1, lines.size - 1).map {
       val row = it.split("\\t")
@@ -190,7 +213,7 @@ def program(guides, tmp_path_factory):
     if not re.search(r"^import (android|androidx|com|org)\.", code, re.M):
       (folder / name).write_text(code, encoding="utf-8")
       names.append(name)
-  assert sorted(names) == ["YohoDecoder.kt", "YohoWindows.kt"]
+  assert sorted(names) == ["YohoDecoder.kt", "YohoSteps.kt", "YohoWindows.kt"]
   (folder / "Main.kt").write_text(MAIN, encoding="utf-8")
   run(
     ["kotlinc", *names, "Main.kt", "-include-runtime", "-d", "main.jar"],
@@ -285,6 +308,19 @@ def test_the_kotlin_windows_equal_ours(num_samples, program):
   (line,) = program(f"windows {size}", numbers(waveform))
   found = np.float32(line.split()).reshape(-1, 2)
   np.testing.assert_array_equal(found, np.concatenate(parts))
+
+
+@pytest.mark.parametrize("chunk", [1, 4000, 100_000])
+@pytest.mark.parametrize("num_samples", [1, 5120, 5121, 5360, 5361, 50_000])
+def test_the_kotlin_steps_take_every_cell(num_samples, chunk, program):
+  random = np.random.default_rng(0)
+  waveform = random.uniform(-1, 1, num_samples).astype(np.float32)
+  num_cells, size = BASE.num_cells(num_samples), BASE.cell_samples
+  padded = np.pad(waveform, (0, num_cells * size + 240 - num_samples))
+  windows = [padded[i * size :][: size + 240] for i in range(num_cells)]
+  (line,) = program(f"steps {chunk}", numbers(waveform))
+  found = np.float32(line.split()).reshape(-1, 2)
+  np.testing.assert_array_equal(found, [(w[0], w.max()) for w in windows])
 
 
 def test_kotlin_divides_integers_as_the_goldens_do(program):

@@ -20,15 +20,29 @@ schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
 from yoho_tf.deploy import litert  # noqa: E402
 from yoho_tf.layers.frontend import log_mel_layer  # noqa: E402
 
+# Each precision is a conversion of its own.
+PRECISIONS = [
+  "float32",
+  *[
+    pytest.param(name, marks=pytest.mark.export)
+    for name in litert.PRECISIONS
+    if name != "float32"
+  ],
+]
+
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
-  """{precision: path}"""
+def file_of(tmp_path_factory):
+  """A function of a precision that returns the file's path."""
   folder = tmp_path_factory.mktemp("litert")
-  paths = {name: folder / f"{name}.tflite" for name in litert.PRECISIONS}
-  for name, path in paths.items():
-    path.write_bytes(small.lite_bytes(name))
-  return paths
+
+  def path_of(precision):
+    path = folder / f"{precision}.tflite"
+    if not path.is_file():
+      path.write_bytes(small.lite_bytes(precision))
+    return path
+
+  return path_of
 
 
 def opened(data):
@@ -52,11 +66,10 @@ def keras_events(waveform):
 # ---- numbers ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-  ("precision", "tolerance"), [("float32", 1e-3), ("float16", 0.02)]
-)
-def test_it_equals_keras_at_lengths_up_and_down(precision, tolerance, files):
-  network = runtime.LiteRt(files[precision])
+@pytest.mark.parametrize("precision", PRECISIONS[:2])
+def test_it_equals_keras_at_lengths_up_and_down(precision, file_of):
+  tolerance = {"float32": 1e-3, "float16": 0.02}[precision]
+  network = runtime.LiteRt(file_of(precision))
   for cells in (3, 1, 25, 60, 2, 25):
     waveform = small.signal(cells * 0.32 + 0.015, seed=cells)[None]
     expected = keras_events(waveform)
@@ -66,19 +79,21 @@ def test_it_equals_keras_at_lengths_up_and_down(precision, tolerance, files):
     assert cells < 20 or np.ptp(expected) > 0.9  # scores high and low
 
 
-def test_fewer_bits_take_less_room(files):
+@pytest.mark.export
+def test_fewer_bits_take_less_room():
   """The front end's constants stay float32; the network's weights shrink."""
-  sizes = {name: path.stat().st_size for name, path in files.items()}
+  sizes = {name: len(small.lite_bytes(name)) for name in litert.PRECISIONS}
   weights = sum(int(np.prod(w.shape)) for w in small.network().weights)
   assert sizes["float32"] - sizes["float16"] > 1.8 * weights
   assert sizes["float32"] - sizes["dynamic"] > 2.5 * weights
   assert sizes["float32"] - sizes["int8"] > 2.5 * weights
 
 
+@pytest.mark.export
 @pytest.mark.parametrize("precision", ["dynamic", "int8"])
-def test_integers_stay_near_at_any_length(precision, files):
+def test_integers_stay_near_at_any_length(precision, file_of):
   """Random weights enlarge rounding errors: trained ones are nearer."""
-  network = runtime.LiteRt(files[precision])
+  network = runtime.LiteRt(file_of(precision))
   for cells in (25, 3, 40):
     waveform = small.signal(cells * 0.32 + 0.015, seed=cells)[None]
     expected = keras_events(waveform)
@@ -102,8 +117,8 @@ def test_the_bundled_file_equals_its_weights():
   )
 
 
-def test_silence_and_full_scale_stay_finite(files):
-  network = runtime.LiteRt(files["float32"])
+def test_silence_and_full_scale_stay_finite(file_of):
+  network = runtime.LiteRt(file_of("float32"))
   for level in (0.0, 1.0):
     waveform = np.full((1, 5 * 5120 + 240), level, np.float32)
     got = network({"waveform": waveform})["events"]
@@ -114,9 +129,9 @@ def test_silence_and_full_scale_stay_finite(files):
 # ---- the file ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("precision", litert.PRECISIONS)
-def test_operators_are_builtin_and_names_are_ours(precision, files):
-  data = files[precision].read_bytes()
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_operators_are_builtin_and_names_are_ours(precision):
+  data = small.lite_bytes(precision)
   assert data[4:8] == b"TFL3"
   model = opened(data)
   for code in model.operatorCodes:
@@ -131,9 +146,9 @@ def test_operators_are_builtin_and_names_are_ours(precision, files):
     assert [t.name for t in signatures[key].outputs] == [b"events"]
 
 
-@pytest.mark.parametrize("precision", litert.PRECISIONS)
-def test_the_network_runs_without_its_front_end(precision, files):
-  opened = runtime.Runtime.open(files[precision])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_network_runs_without_its_front_end(precision, file_of):
+  opened = runtime.Runtime.open(file_of(precision))
   trunk = opened.trunk
   assert trunk.input_shapes == {"log_mel": (1, -1, 64)}
   assert trunk.params == opened.params and trunk.trunk is None
@@ -156,6 +171,7 @@ def test_the_network_runs_without_its_front_end(precision, files):
     trunk.predict(log_mel[:, :10])
 
 
+@pytest.mark.export
 def test_a_file_of_one_length_has_one_graph():
   class_map = ClassMap.for_names(small.PARAMS.labels)
   data = litert.tflite(
@@ -164,21 +180,21 @@ def test_a_file_of_one_length_has_one_graph():
   assert len(opened(data).subgraphs) == 1
 
 
-def test_the_file_carries_vocabulary_and_tuned_params(files):
-  inside = metadata.read(files["float16"])
+def test_the_file_carries_vocabulary_and_tuned_params(file_of):
+  inside = metadata.read(file_of("float32"))
   assert inside["labels.txt"].splitlines() == list(small.PARAMS.labels)
   assert inside["class_map.csv"] == ClassMap.bundled("everyday").text()
   params = from_json(inside["params.json"])
   assert params == dataclasses.replace(small.PARAMS, input="waveform")
   assert params.postprocess.per_label == small.TUNED
-  loaded = hub.load(files["float16"])
+  loaded = hub.load(file_of("float32"))
   assert loaded.params == params and loaded.labels == small.PARAMS.labels
 
 
 @pytest.mark.skipif(not shutil.which("unzip"), reason="no unzip here")
-def test_unzip_lists_what_is_inside(files):
+def test_unzip_lists_what_is_inside(file_of):
   done = subprocess.run(
-    ["unzip", "-l", files["float32"]], capture_output=True, text=True
+    ["unzip", "-l", file_of("float32")], capture_output=True, text=True
   )
   assert done.returncode == 0 and done.stderr == ""
   for name in ("labels.txt", "class_map.csv", "params.json"):
@@ -196,9 +212,10 @@ def test_the_same_network_gives_the_same_bytes():
   assert again == small.lite_bytes("float32")
 
 
-def test_int8_is_int8_from_end_to_end(files):
+@pytest.mark.export
+def test_int8_is_int8_from_end_to_end():
   """Behind the front end: QUANTIZE, integers only, DEQUANTIZE."""
-  model = opened(files["int8"].read_bytes())
+  model = opened(small.lite_bytes("int8"))
   graph = model.subgraphs[0]
   kinds = {v: k for k, v in vars(schema.BuiltinOperator).items()}
   names = [
@@ -222,7 +239,7 @@ def test_int8_is_int8_from_end_to_end(files):
 
 
 @pytest.mark.export
-def test_int8_ends_take_and_give_integers(files, tmp_path):
+def test_int8_ends_take_and_give_integers(file_of, tmp_path):
   """The same network as with float ends, without its front end."""
   path = tmp_path / "ends.tflite"
   path.write_bytes(
@@ -243,7 +260,7 @@ def test_int8_ends_take_and_give_integers(files, tmp_path):
   front.write_bytes(litert.front_end(small.PARAMS))
   waveform = small.signal(25 * 0.32 + 0.015, seed=2)[None]
   got = network(runtime.LiteRt(front)({"waveform": waveform}))["events"]
-  expected = runtime.LiteRt(files["int8"])({"waveform": waveform})["events"]
+  expected = runtime.LiteRt(file_of("int8"))({"waveform": waveform})["events"]
   # Half a step of the input may be rounded either way, here and in LiteRT.
   assert (got == expected).mean() > 0.95
   np.testing.assert_allclose(got, expected, rtol=0, atol=1 / 8)
@@ -278,14 +295,32 @@ def test_graft_refuses_another_shape(halves):
     litert.graft(wide, halves[1])
 
 
+def sum_of(*names):
+  """A model of two inputs: -> c, the first three times and the second."""
+  return litert.convert(
+    lambda x, y: 3 * x + y, [], shape=[[1, 4]] * 2, name=names, output="c"
+  )
+
+
+@pytest.mark.parametrize("names", [("b", "d"), ("d", "b")])
+def test_graft_leaves_the_other_inputs(names, halves, tmp_path):
+  path = tmp_path / "joined.tflite"
+  path.write_bytes(litert.graft(halves[0], sum_of(*names)))
+  network = runtime.LiteRt(path)
+  assert set(network.inputs) == {"a", "d"}
+  a, d = np.array([[1, 2, 3, 4]]), np.array([[50, 60, 70, 80]])
+  b = 2 * a
+  expected = 3 * b + d if names[0] == "b" else 3 * d + b
+  np.testing.assert_array_equal(network({"a": a, "d": d})["c"], expected)
+
+
 def test_graft_refuses_two_outputs_or_inputs(halves):
-  front, trunk = map(opened, halves)
+  front = opened(halves[0])
   front.subgraphs[0].outputs = np.array([0, 1], np.int32)
   with pytest.raises(ValueError, match="one output.*received 2 and 1"):
     litert.graft(packed(front), halves[1])
-  trunk.subgraphs[0].inputs = np.array([0, 1], np.int32)
-  with pytest.raises(ValueError, match="one input.*received 1 and 2"):
-    litert.graft(halves[0], packed(trunk))
+  with pytest.raises(ValueError, match="one of its name; received 1 and 0"):
+    litert.graft(halves[0], sum_of("x", "y"))
 
 
 def test_graft_refuses_another_type(halves):

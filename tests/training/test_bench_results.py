@@ -136,6 +136,7 @@ def test_errors_of_edges_are_told_from_what_is_missed(known):
   assert row.startswith(f"| {LABELS[1]} | 12 |") and row.endswith(" 1.000 |")
 
 
+@pytest.mark.large
 def test_the_tables_are_made_from_kept_answers_alone(known, tmp_path, capsys):
   for which in results.SETS:
     answers.keep_reference(known, tmp_path / which)

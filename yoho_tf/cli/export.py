@@ -35,7 +35,8 @@ def _parser(prog):
   add(
     "--input",
     choices=("waveform", "log_mel"),
-    help="log_mel leaves the front end out (default waveform)",
+    help="log_mel leaves the front end out (default waveform; of edgetpu and "
+    "stream log_mel)",
   )
   add(
     "--io",

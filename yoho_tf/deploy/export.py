@@ -7,7 +7,7 @@
 | `onnx` | `waveform` or `log_mel` | float32 | `NAME.onnx` |
 | `edgetpu` | `log_mel` | int8 | `NAME.frontend.tflite`, `NAME.edgetpu.tflite` |
 | `mediapipe` | `waveform` | all four | `NAME.mediapipe.tflite` |
-| `stream` | `log_mel` of a cell | all but int8 | `NAME.stream.tflite` |
+| `stream` | either, of one cell | all but int8 | `NAME.stream.tflite` |
 
 A file is written in a scratch folder, opened, run and compared with the float
 network (parity.py); what fails stays as `*.failed.*`. Beside it stand its

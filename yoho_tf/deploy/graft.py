@@ -8,10 +8,11 @@ from yoho_tf.deploy import flatbuffer
 
 
 def graft(front: bytes, trunk: bytes, *, keep_trunk=False) -> bytes:
-  """One model that feeds the only output of `front` to the input of `trunk`.
+  """One model that feeds the only output of `front` to an input of `trunk`.
 
   Args:
-    front, trunk: `.tflite` bytes.
+    front, trunk: `.tflite` bytes. Of several inputs of the trunk it is the one
+      that has the name of the output in front; the others stay inputs.
     keep_trunk: the trunk alone stays callable, by a signature that has the
       name of its input: a second graph of a few kB over the same constants.
 
@@ -20,12 +21,17 @@ def graft(front: bytes, trunk: bytes, *, keep_trunk=False) -> bytes:
   """
   first, second = map(flatbuffer.load, (front, trunk))
   a, b = first.subgraphs[0], second.subgraphs[0]
-  if len(a.outputs) != 1 or len(b.inputs) != 1:
+  signature, inner = first.signatureDefs[0], second.signatureDefs[0]
+  joints = inner.inputs
+  if len(joints) > 1:
+    names = [tensor.name for tensor in signature.outputs]
+    joints = [tensor for tensor in joints if tensor.name in names]
+  if len(a.outputs) != 1 or len(joints) != 1:
     raise ValueError(
-      "graft needs one output in front and one input in trunk; received "
-      f"{len(a.outputs)} and {len(b.inputs)}"
+      "graft needs one output in front and one input in trunk, of several "
+      f"the one of its name; received {len(a.outputs)} and {len(joints)}"
     )
-  joint, old = int(a.outputs[0]), int(b.inputs[0])
+  joint, old = int(a.outputs[0]), joints[0].tensorIndex
   if a.tensors[joint].type != b.tensors[old].type:
     raise ValueError("graft needs the same type at the joint")
   shapes = [flatbuffer.shape(t) for t in (a.tensors[joint], b.tensors[old])]
@@ -66,10 +72,12 @@ def graft(front: bytes, trunk: bytes, *, keep_trunk=False) -> bytes:
   first.operatorCodes += second.operatorCodes
   a.tensors += b.tensors
   a.operators += b.operators
+  others = [moved(i) for i in b.inputs if i != old]
+  a.inputs = np.array([*a.inputs, *others], np.int32)
   a.outputs = np.array([moved(i) for i in b.outputs], np.int32)
-  signature, inner = first.signatureDefs[0], second.signatureDefs[0]
   for tensor in (*inner.inputs, *inner.outputs):
     tensor.tensorIndex = moved(tensor.tensorIndex)
+  signature.inputs += [t for t in inner.inputs if t.tensorIndex != joint]
   signature.outputs = inner.outputs
   if keep_trunk:
     # What is free in front only, such as the batch, stays fixed.

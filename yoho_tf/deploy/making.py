@@ -149,6 +149,8 @@ class Maker:
           params,
           class_map=class_map,
           precision=job.precision,
+          input=job.input,
+          transform=job.transform,
           allow_relu_int8=job.allow_relu_int8,
         )
       )

@@ -30,7 +30,7 @@ def open_file(path, *, backend=None, num_threads=None, names=None):
     names = composed.tensor_names(network, path, names)
     network = composed.Renamed(network, names)
   elif stateful.is_stateful(network):
-    network = stateful.StepNetwork(network)
+    network = stateful.StepNetwork(network, texts)
   facts = {"path": path, "format": kind, "backend": used}
   return network, texts, {**facts, "num_threads": num_threads}
 

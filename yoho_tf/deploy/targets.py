@@ -33,7 +33,7 @@ TARGETS = {
     ("waveform",),
     (".mediapipe.tflite",),
   ),
-  "stream": Target(stateful.PRECISIONS, ("log_mel",), (".stream.tflite",)),
+  "stream": Target(stateful.PRECISIONS, INPUTS[::-1], (".stream.tflite",)),
 }
 
 

@@ -46,7 +46,7 @@ def network(opened, params):
     return _Windows(opened, params), params
   cells = _Cells(opened, params)
   if cells.fixed is None:
-    if names == ("waveform",) and not opened.pads:
+    if names == ("waveform",) and not opened.pads and cells.steps is None:
       return opened, params  # takes what is cut as it is
     return cells, params
   inference = replace(params.inference, window_cells=cells.fixed)
