@@ -80,7 +80,7 @@ EXTRAS = {
   ],
   "test": [
     "pytest>=8",
-    "pytest-xdist>=3.5",
+    "pytest-xdist>=3.7",
     "hypothesis>=6.100",
     "librosa>=0.11",
     "resampy>=0.4.3",
