@@ -14,6 +14,7 @@ from yoho_tf.deploy.backends import (
   refused,
 )
 from yoho_tf.labels import did_you_mean
+from yoho_tf.params import from_json
 
 EDGE_TPU = "libedgetpu.so.1"
 _EDGE_TPU_OPERATOR = b"edgetpu-custom-op"
@@ -30,7 +31,8 @@ def open_file(path, *, backend=None, num_threads=None, names=None):
     names = composed.tensor_names(network, path, names)
     network = composed.Renamed(network, names)
   elif stateful.is_stateful(network):
-    network = stateful.StepNetwork(network, texts)
+    params = from_json(texts[metadata.PARAMS])
+    network = stateful.StepNetwork(network, params)
   facts = {"path": path, "format": kind, "backend": used}
   return network, texts, {**facts, "num_threads": num_threads}
 

@@ -14,7 +14,6 @@ import numpy as np
 from yoho_tf.deploy import metadata
 from yoho_tf.deploy.backends import Backend, Tensor
 from yoho_tf.deploy.graft import graft
-from yoho_tf.params import from_json
 
 MEMORY = ("inside", "state")
 INPUTS = ("log_mel", *MEMORY)
@@ -97,7 +96,7 @@ class StepNetwork(Backend):
 
   Args:
     file: `backends.LiteRt` of a file of `tflite`.
-    texts: what travels in it.
+    params: that travel in it.
 
   Attributes:
     file: the same: one step, its tensors as they are.
@@ -106,11 +105,10 @@ class StepNetwork(Backend):
 
   pads = False
 
-  def __init__(self, file, texts):
-    self.file, self._texts = file, texts
+  def __init__(self, file, params):
+    self.file, self._params = file, params
     (self.input,) = set(file.inputs) - set(MEMORY)
     self._shape = file.inputs[self.input].shape  # of one step
-    params = from_json(texts[metadata.PARAMS])
     self._hop = (
       params.STRIDE_FRAMES if self.input == "log_mel" else params.cell_samples
     )
@@ -175,10 +173,10 @@ class StepNetwork(Backend):
 
   def apart(self) -> "StepNetwork":
     """The same file with a memory of its own; for the same thread."""
-    return StepNetwork(self.file, self._texts)
+    return StepNetwork(self.file, self._params)
 
   def clone(self, **options) -> "StepNetwork":
-    return StepNetwork(self.file.clone(**options), self._texts)
+    return StepNetwork(self.file.clone(**options), self._params)
 
   def __call__(self, inputs):
     """A recording, `[1, frames, bands]` or `[1, samples]` -> its cells.
